@@ -8,8 +8,9 @@ import { type Call, callOf, type Tools } from './tool-notations.ts'
 import type { ReadText } from './tool-text.ts'
 
 const BODY = '<|message|>'
+const START = '<|start|>'
 /** what ends a message */
-const ENDS = ['<|end|>', '<|call|>', '<|return|>', '<|start|>']
+const ENDS = ['<|end|>', '<|call|>', '<|return|>', START]
 /** an answer goes on from <|start|>assistant: with its channel, or with whom it is to */
 const BEGINS = ['<|channel|>', ' to=', '<|start|>assistant', BODY]
 
@@ -20,8 +21,6 @@ export class ChannelText implements ReadText {
   #state: 'open' | 'head' | 'said' | 'thought' | 'call' | 'plain' = 'open'
   /** function of the call that is being written */
   #name = ''
-  /** of calls whose arguments are none */
-  #unread = ''
 
   constructor(tools: Tools) {
     this.#tools = tools
@@ -39,12 +38,14 @@ export class ChannelText implements ReadText {
   }
 
   end(): { text: string; calls: Call[] } {
-    const held = this.#held
-    this.#held = ''
-    if (this.#state === 'call') this.#called(held)
-    // a call that can't be read is text, as what never came to a body
-    const lost = this.#state === 'said' || this.#state === 'plain' || this.#state === 'open' ? held : ''
-    return { text: lost + this.#unread, calls: this.#calls }
+    const held = this.#take(this.#held.length)
+    return { text: this.#ended(held), calls: this.#calls }
+  }
+
+  /** Text of what is held at the end: a head that was cut off is none, nor are thoughts. */
+  #ended(held: string): string {
+    if (this.#state === 'head') return strayOf(held)
+    return this.#state === 'open' || this.#state === 'plain' ? held : this.#read(held)
   }
 
   /** text that is sure now, and whether there may be more in what is held */
@@ -59,9 +60,9 @@ export class ChannelText implements ReadText {
     if (this.#state === 'head') {
       const at = this.#held.indexOf(BODY)
       if (at === -1) return ['', false]
-      this.#begin(this.#take(at))
+      const stray = this.#begin(this.#take(at))
       this.#take(BODY.length)
-      return ['', true]
+      return [stray, true]
     }
     const found = ENDS.map((end) => [this.#held.indexOf(end), end] as const).filter(([at]) => at !== -1)
     const [at, end] = found.sort(([a], [b]) => a - b)[0] ?? []
@@ -69,25 +70,28 @@ export class ChannelText implements ReadText {
       if (this.#state === 'call') return ['', false]
       return [this.#said(this.#take(this.#held.length - begunOf(this.#held))), false]
     }
-    const body = this.#take(at)
-    this.#take(end!.length)
-    if (this.#state === 'call') this.#called(body)
-    const text = this.#said(body)
+    const text = this.#read(this.#take(at))
+    // a start belongs to the head that follows
+    if (end !== START) this.#take(end!.length)
     this.#state = 'head'
     return [text, true]
   }
 
-  #begin(head: string): void {
+  /** @returns text before the head, which belongs to no message */
+  #begin(head: string): string {
     const [, to] = /\bto=functions\.([\w.-]+)/.exec(head) ?? []
     const [, channel = 'final'] = /<\|channel\|>\s*(\w+)/.exec(head) ?? []
     this.#name = to ?? ''
     this.#state = to !== undefined && this.#tools.size > 0 ? 'call' : channel === 'analysis' ? 'thought' : 'said'
+    return strayOf(head)
   }
 
-  #called(body: string): void {
-    const call = callOf({ name: this.#name, arguments: jsonOf(body) }, 'arguments')
+  /** Text of a message's body. A call has none; one that can't be read is text. */
+  #read(body: string): string {
+    if (this.#state !== 'call') return this.#said(body)
+    const call = callOf({ name: this.#name, arguments: body.trim() === '' ? {} : jsonOf(body) }, 'arguments')
     if (call) this.#calls.push(call)
-    else this.#unread += body
+    return call ? '' : body
   }
 
   #said(text: string): string {
@@ -99,6 +103,12 @@ export class ChannelText implements ReadText {
     this.#held = this.#held.slice(length)
     return text
   }
+}
+
+/** What stands before a head: text, but for white space and the role, which a model may write without its start. */
+function strayOf(head: string): string {
+  const [before = ''] = head.split(/<\||\bto=/, 1)
+  return /^\s*(assistant\s*)?$/.test(before) ? '' : before
 }
 
 /** characters at a text's end that may be the beginning of an end */

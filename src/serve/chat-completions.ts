@@ -14,7 +14,6 @@ import type { Reply } from './reply.ts'
 import type { Size } from './scheduler.ts'
 import { newCallId } from './tool-format.ts'
 import type { Tools } from './tool-notations.ts'
-import type { ReadText } from './tool-text.ts'
 
 type Finish = 'stop' | 'length' | 'tool_calls'
 type Logprob = ReturnType<typeof chatLogprob>
@@ -68,14 +67,12 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
 class ChatAnswer {
   readonly #model: ServedModel
   readonly #answer: Answer
-  readonly #read: ReadText | null
   readonly #logged: boolean
   readonly #tell: (delta: Delta) => void
 
   constructor(model: ServedModel, o: Partial<ChatParameters>, tools: Tools, tell: (delta: Delta) => void) {
     this.#model = model
-    this.#read = model.form.reader(tools)
-    this.#answer = new Answer(model.tokenizer, o.stop ?? [], this.#read !== null)
+    this.#answer = new Answer(model.tokenizer, o.stop ?? [], model.form.reader(tools))
     this.#logged = o.logprobs === true
     this.#tell = tell
   }
@@ -85,23 +82,15 @@ class ChatAnswer {
   }
 
   take(choice: Choice): boolean {
-    const { text, stopped } = this.#answer.push(choice)
-    const content = this.#read ? this.#read.push(text) : text
+    const { text: content, stopped } = this.#answer.push(choice)
     const logprobs = this.#logged ? [chatLogprob(this.#model.tokenizer, choice)] : []
     if (content !== '' || logprobs.length > 0) this.#tell({ content, logprobs, calls: [], finish: null })
     return !stopped
   }
 
   end(ending: Ending): void {
-    const held = this.#answer.end()
-    let content = held
-    let calls: CalledTool[] = []
-    if (this.#read) {
-      const first = this.#read.push(held)
-      const rest = this.#read.end()
-      content = first + rest.text
-      calls = rest.calls.map((call) => ({ id: newCallId(), type: 'function', function: call }))
-    }
+    const { text: content, calls: read } = this.#answer.end()
+    const calls = read.map((call): CalledTool => ({ id: newCallId(), type: 'function', function: call }))
     const reason = this.#answer.reason(ending)
     this.#tell({ content, logprobs: [], calls, finish: calls.length > 0 && reason === 'stop' ? 'tool_calls' : reason })
   }

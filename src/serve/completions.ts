@@ -45,7 +45,7 @@ export async function completions(context: Context, body: JsonObject, reply: Rep
     const logged = o.logprobs === undefined ? {} : { logprobs: true, topLogprobs: o.logprobs }
     const sampler = new Sampler(prompt, { ...samplingOf(o, index % each), ...logged })
     const ending = await context.scheduler.answer(model.language, { prompt, sampler, stop, maxNewTokens, signal, take })
-    const text = answer.end()
+    const { text } = answer.end()
     tell(index, { text, logprobs: null, finish_reason: answer.reason(ending) })
     return answer.tokens
   })

@@ -1,11 +1,14 @@
 /** OpenAI's messages as a chat template takes them, and the tokens that they become. */
 import { promptIds } from '../data/prompt-form.ts'
+import { SaqrError } from '../error.ts'
 import { isObject, type JsonObject, stringifyJson } from '../formats/json.ts'
 import { parseExactly, withKeys } from '../formats/json-exact.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Message } from '../text/chat-template.ts'
-import { badParameter } from './api-error.ts'
+import type { Chat } from '../text/tokenizer.ts'
+import { type ApiError, badParameter } from './api-error.ts'
 import type { ServedModel } from './models.ts'
+import { callsIn, withSingleCalls } from './single-calls.ts'
 import type { Tools } from './tool-notations.ts'
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool']
@@ -99,7 +102,8 @@ export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; schem
 
 /**
  * Token ids of a conversation. One user's message alone is asked in the form that the model was trained on, as `saqr generate` asks;
- * everything else goes through the chat template, and what that would leave out is an error.
+ * everything else goes through the chat template, and what that would leave out is an error. Where it takes one call of a message
+ * (gpt-oss, Llama 3.1) calls become messages of their own.
  * @throws ApiError 400, SaqrError TEXT_…
  */
 export function promptOf(model: ServedModel, messages: readonly Message[], tools: readonly JsonObject[]): readonly number[] {
@@ -108,7 +112,9 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
   const [first] = messages
   if (form !== null && form.form !== 'chat' && messages.length === 1 && first!.role === 'user' && tools.length === 0)
     return promptIds(tokenizer, first!.content as string, { chat: null, system: null, tools: null }, form)
-  const { ids, holds } = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
+  const render = (given: readonly Message[]) =>
+    tokenizer.applyChatTemplate(given, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
+  const { ids, holds } = chatOf(messages, render)
   if (tools.length > 0 && !holds(-1, 'tools')) throw badParameter('tools', 'the chat template of this model does not show it tools')
   const lost = messages.findIndex(
     ({ role, content }, i) => role !== 'assistant' && (content as string).trim() !== '' && !holds(i, 'content'),
@@ -118,11 +124,48 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
       `messages[${lost}]`,
       `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
     )
-  const uncalled = messages.findIndex(({ tool_calls: calls }, i) => Array.isArray(calls) && calls.length > 0 && !holds(i, 'tool_calls'))
-  if (uncalled !== -1)
-    throw badParameter(
-      `messages[${uncalled}].tool_calls`,
-      `the chat template of this model leaves messages[${uncalled}].tool_calls out: it shows no earlier calls there`,
-    )
   return ids
+}
+
+/** Where the template refuses more than one call of a message, or leaves the others out, each stands in a message of its own. */
+function chatOf(messages: readonly Message[], render: (given: readonly Message[]) => Chat): Chat {
+  const several = messages.some((one) => callsIn(one).length > 1)
+  const whole = several ? renderedOrError(() => render(messages)) : render(messages)
+  const uncalled = whole instanceof SaqrError ? null : lostCall(messages, whole.holds)
+  if (!(whole instanceof SaqrError) && uncalled === null) return whole
+  const single = several ? withSingleCalls(messages) : null
+  const again = single && renderedOrError(() => render(single.messages))
+  if (again === null || again instanceof SaqrError || lostCall(single!.messages, again.holds) !== null)
+    throw uncalled === null ? whole : leftOut(uncalled)
+  // places are those of the conversation as it was asked
+  const holds: Chat['holds'] = (message, field) =>
+    message < 0
+      ? again.holds(message, field)
+      : single!.from.every((from, i) => from.message !== message || from.call > 0 || again.holds(i, field))
+  return { ...again, holds }
+}
+
+/** the first call that the text holds nothing of */
+function lostCall(messages: readonly Message[], holds: Chat['holds']): { message: number; call: number } | null {
+  for (const [message, one] of messages.entries()) {
+    const call = callsIn(one).findIndex((_, k) => !holds(message, 'tool_calls', k))
+    if (call !== -1) return { message, call }
+  }
+  return null
+}
+
+function leftOut({ message, call }: { message: number; call: number }): ApiError {
+  const at = `messages[${message}].tool_calls${call > 0 ? `[${call}]` : ''}`
+  const why = call > 0 ? 'it shows one call of a message; give each in a message of its own, with its result' : 'it shows no earlier calls'
+  return badParameter(at, `the chat template of this model leaves ${at} out: ${why} there`)
+}
+
+/** An error: the template refuses what it was given. */
+function renderedOrError(render: () => Chat): Chat | SaqrError {
+  try {
+    return render()
+  } catch (error) {
+    if (error instanceof SaqrError) return error
+    throw error
+  }
 }

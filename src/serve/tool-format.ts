@@ -23,12 +23,16 @@ export interface AnswerForm {
 
 export function answerForm(tokenizer: Tokenizer): AnswerForm {
   const asObject = rendered(tokenizer, { a: GIVEN })
-  const text = asObject ?? rendered(tokenizer, `{"a": "${GIVEN}"}`)
-  const argumentsAsText = asObject === null && text !== null
+  const asText = asObject === null || isPrinted(asObject) ? rendered(tokenizer, `{"a": "${GIVEN}"}`) : null
+  const argumentsAsText = asText !== null && (asObject === null || asText.includes(`"${GIVEN}"`))
+  const text = argumentsAsText ? asText : asObject
   if (text !== null && isOfChannels(text)) return { argumentsAsText, reader: (tools) => new ChannelText(tools) }
   const format = text === null ? null : formatOf(text)
   return { argumentsAsText, reader: (tools) => (format && tools.size > 0 ? new ToolText(format, tools) : null) }
 }
+
+/** The template prints what it is given: an object comes out as Python's str writes it, which is no JSON. */
+const isPrinted = (text: string) => text.includes(`{'a': '${GIVEN}'}`)
 
 /** before and behind the name of a call, the last that a template wrote */
 function around(text: string): [before: string, after: string] {

@@ -1,6 +1,7 @@
 /** How models write calls of tools, each by what its calls begin with. */
 import { isObject, stringifyJson } from '../formats/json.ts'
-import { parseExactly } from '../formats/json-exact.ts'
+import { parseExactly, withKeys } from '../formats/json-exact.ts'
+import { writtenValue } from './written-value.ts'
 
 export interface Call {
   name: string
@@ -36,28 +37,17 @@ export const qwenXml: ToolFormat = {
       parts.map((part) => {
         const [, name = '', inside] = /^\s*<function=([^>]+)>(.*?)<\/function>\s*(?:<\/tool_call>\s*)?$/s.exec(part) ?? []
         if (inside === undefined) return null
+        const [before = '', ...written] = inside.split('<parameter=')
+        // what stands outside of parameters would be lost
+        if (before.trim() !== '') return null
         // a value goes on to the last end before the next: it may have one of its own
-        const values = inside
-          .split('<parameter=')
-          .slice(1)
-          .map((one) => /^([^>]+)>\n?(.*?)\n?<\/parameter>\s*$/s.exec(one))
+        const values = written.map((one) => /^([^>]+)>\n?(.*?)\n?<\/parameter>\s*$/s.exec(one))
         if (values.includes(null)) return null
         const given = values.map((one) => [one![1]!, writtenValue(one![2]!, tools.get(name), one![1]!)])
-        return callOf({ name, arguments: Object.fromEntries(given) }, 'arguments')
+        return callOf({ name, arguments: withKeys({}, Object.fromEntries(given)) }, 'arguments')
       }),
     )
   },
-}
-
-/** as templates write them by Python's str */
-const PYTHON: Readonly<Record<string, unknown>> = { True: true, False: false, None: null, null: null }
-
-/** A value that was written without quotes: a text where the tool's schema says so or nothing, else what it is as JSON, or the text where it is none. */
-function writtenValue(written: string, schema: unknown, key: string): unknown {
-  const properties = isObject(schema) && isObject(schema.properties) ? schema.properties : {}
-  const property = Object.hasOwn(properties, key) ? properties[key] : undefined
-  if (!isObject(property) || [property.type].flat().includes('string')) return written
-  return Object.hasOwn(PYTHON, written) ? PYTHON[written] : (jsonOf(written) ?? written)
 }
 
 /** [TOOL_CALLS] [{"name": …, "arguments": {…}}, …], and since 2025 [TOOL_CALLS]name[ARGS]{…}, one after the other: Mistral */
@@ -80,13 +70,12 @@ const DEEPSEEK = '<｜tool▁call▁begin｜>'
 export const deepseek: ToolFormat = {
   mark: '<｜tool▁calls▁begin｜>',
   parse(text) {
-    const parts = text
-      .replace(/<｜tool▁calls▁end｜>\s*$/, '')
-      .split(DEEPSEEK)
-      .slice(1)
+    const [begin = '', ...parts] = text.replace(/<｜tool▁calls▁end｜>\s*$/, '').split(DEEPSEEK)
+    if (begin.trim() !== this.mark) return null
     return allOf(
       parts.map((part) => {
-        const [before, after = ''] = part.replace(/<｜tool▁call▁end｜>\s*$/, '').split('<｜tool▁sep｜>')
+        const [before, after = '', ...more] = part.replace(/<｜tool▁call▁end｜>\s*$/, '').split('<｜tool▁sep｜>')
+        if (more.length > 0) return null
         const [, fenced, inFence] = /^([^\n]+)\n```json\n(.*?)\n?```\s*$/s.exec(after) ?? []
         const [name, given] = fenced === undefined ? [before!.trim(), after] : [fenced.trim(), inFence!]
         return callOf({ name, arguments: jsonOf(given) }, 'arguments')
