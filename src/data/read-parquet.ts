@@ -48,7 +48,7 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
     const metadata = await parquetMetadataAsync(file)
     const schema = parquetSchema(metadata)
     checkNames(schema, path)
-    return { metadata, schema }
+    return { metadata: { ...metadata, schema: metadata.schema.map(unscaled) }, schema }
   })
   let rowStart = 0
   for (const { num_rows } of metadata.row_groups) {
@@ -127,21 +127,43 @@ function exact(value: unknown, schema: SchemaTree | undefined): unknown {
     return filled({}, Object.entries(value), (key) => fieldOf(schema, String(key)))
   // a list or a struct that isn't there
   if (value === undefined) return null
-  if (typeof value === 'number' && isDecimal(schema?.element)) return Number(value.toFixed(schema!.element.scale ?? 0))
   return typeof value === 'bigint' ? Number(value) : value
 }
 
-/** hyparquet multiplies by 0.01, which is none: -2127.99 became -2127.9900000000002 */
-const isDecimal = (element: SchemaTree['element'] | undefined): boolean =>
+type Element = SchemaTree['element']
+
+const isDecimal = (element: Element | undefined): boolean =>
   element?.converted_type === 'DECIMAL' || element?.logical_type?.type === 'DECIMAL'
+
+/** A decimal is read as the whole number that stands there: hyparquet makes it a double before it multiplies it by 0.01, which is none. */
+function unscaled(element: Element): Element {
+  if (!isDecimal(element)) return element
+  const { converted_type: _, logical_type: __, ...raw } = element
+  return raw
+}
+
+/** Of a decimal: a whole number where it has no places behind the point, else the number nearest to it. */
+function decimalOf(value: unknown, { scale, logical_type }: Element): unknown {
+  if (value === null || value === undefined) return value
+  const places = scale ?? (logical_type?.type === 'DECIMAL' ? logical_type.scale : 0)
+  // a text: bytes that are UTF-8 by chance (`textOf`)
+  const whole = typeof value === 'bigint' ? value : typeof value === 'number' ? BigInt(value) : signed(Buffer.from(value as string))
+  if (places <= 0) return whole * 10n ** BigInt(-places)
+  const digits = `${whole < 0n ? -whole : whole}`.padStart(places + 1, '0')
+  return Number(`${whole < 0n ? '-' : ''}${digits.slice(0, -places)}.${digits.slice(-places)}`)
+}
+
+/** two's complement, the highest byte first */
+const signed = (bytes: Buffer): bigint => (bytes.length === 0 ? 0n : BigInt.asIntN(8 * bytes.length, BigInt(`0x${bytes.toString('hex')}`)))
 
 function filled<T extends object>(
   container: T,
   entries: Iterable<[string | number, unknown]>,
   schemaOf: (key: string | number) => SchemaTree | undefined,
 ): T {
-  for (const [key, item] of entries) {
+  for (const [key, read] of entries) {
     const schema = schemaOf(key)
+    const item = isDecimal(schema?.element) ? decimalOf(read, schema!.element) : read
     ;(container as Record<string | number, unknown>)[key] = exact(item, schema)
     if (typeof item === 'bigint' && !Number.isSafeInteger(Number(item))) rememberNumber(container, key, item)
     else if (typeof item === 'number' && Number.isInteger(item) && isFloat(schema)) rememberNumber(container, key, new Float(item))
