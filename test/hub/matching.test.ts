@@ -1,5 +1,5 @@
 /** Files by patterns, as `datasets` finds them (resolve_pattern of datasets 5.2 on the same tree). */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -45,6 +45,83 @@ test.each([
   ['**/*1*', 'a/1.jsonl a/10.jsonl'],
 ])('%s', (pattern, found) => {
   expect(there(matching(at(pattern)))).toEqual(found.split(' '))
+})
+
+describe('as datasets 5.2 finds them (resolve_pattern)', () => {
+  const here = mkdtempSync(join(tmpdir(), 'saqr-as-datasets-'))
+  afterAll(() => rmSync(here, { recursive: true }))
+  const names = '-.jsonl 1.jsonl 2.jsonl ^.jsonl x].jsonl 𝒳.jsonl z.json config.json dataset_info.json README.md __f.jsonl'.split(' ')
+  const inner = ['b/3.jsonl', 'b/config.json', '__p__/5.jsonl', '__p__/__q__/6.jsonl', '.h/4.jsonl', '.h/__p__/7.jsonl']
+  for (const file of [...names, ...inner].map((name) => join(here, 'a', name)).concat(join(here, 'real', 'r.jsonl'))) {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, '{"text":"a"}\n')
+  }
+  mkdirSync(join(here, 'a', 'folder.jsonl'))
+  for (const [to, name] of [
+    ['nowhere', 'broken.jsonl'],
+    ['1.jsonl', 'lt.jsonl'],
+    ['../real', 'link'],
+  ])
+    symlinkSync(to!, join(here, 'a', name!))
+  const found = (pattern: string) => {
+    try {
+      return matching(join(here, 'a', pattern)).map((path) => relative(join(here, 'a'), path).replaceAll('\\', '/'))
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+  }
+  test.each<[string, string[] | string]>([
+    ['*.jsonl', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '__f.jsonl', 'lt.jsonl', 'x].jsonl', '𝒳.jsonl']],
+    ['*.json', ['z.json']],
+    ['**', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '__f.jsonl', 'b/3.jsonl', 'lt.jsonl', 'x].jsonl', 'z.json', '𝒳.jsonl']],
+    ['**/*.json', ['z.json']],
+    ['config*', 'FORMAT_NOT_FOUND'],
+    ['b/config.json*', 'FORMAT_NOT_FOUND'],
+    ['*/config.json', ['b/config.json']],
+    ['b*', 'FORMAT_NOT_FOUND'],
+    ['l*/*.jsonl', 'FORMAT_NOT_FOUND'],
+    ['**/r.jsonl', 'FORMAT_NOT_FOUND'],
+    ['link/*.jsonl', ['link/r.jsonl']],
+    ['*/5.jsonl', 'FORMAT_NOT_FOUND'],
+    ['__*/*.jsonl', ['__p__/5.jsonl']],
+    ['__p__/*', ['__p__/5.jsonl']],
+    ['__p__/**', ['__p__/5.jsonl']],
+    ['__*/**', ['__p__/5.jsonl']],
+    ['**/__*/*', ['__p__/5.jsonl']],
+    ['*__/*.jsonl', 'FORMAT_NOT_FOUND'],
+    ['.h/**', ['.h/4.jsonl']],
+    ['.*/*/*', 'FORMAT_NOT_FOUND'],
+    ['.*/__*/*', ['.h/__p__/7.jsonl']],
+    ['[^1].jsonl', ['1.jsonl', '^.jsonl']],
+    ['[!1].jsonl', ['-.jsonl', '2.jsonl', '^.jsonl', '𝒳.jsonl']],
+    ['[!^1].jsonl', ['-.jsonl', '2.jsonl', '𝒳.jsonl']],
+    ['[2-1].jsonl', 'FORMAT_NOT_FOUND'],
+    ['[!2-1].jsonl', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '𝒳.jsonl']],
+    ['[1-2].jsonl', ['1.jsonl', '2.jsonl']],
+    ['[2-11].jsonl', ['1.jsonl']],
+    ['[--2].jsonl', ['-.jsonl', '1.jsonl', '2.jsonl']],
+    ['[a-].jsonl', ['-.jsonl']],
+    ['[-a].jsonl', ['-.jsonl']],
+    ['x[]].jsonl', ['x].jsonl']],
+    ['[]x]].jsonl', ['x].jsonl']],
+    ['[!]x].jsonl', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '𝒳.jsonl']],
+    ['[].jsonl', 'FORMAT_NOT_FOUND'],
+    ['[!].jsonl', 'FORMAT_NOT_FOUND'],
+    ['?.jsonl', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '𝒳.jsonl']],
+    ['[𝒰-𝒴].jsonl', ['𝒳.jsonl']],
+    ['[x]*', ['x].jsonl']],
+    ['*/', ['-.jsonl', '1.jsonl', '2.jsonl', '^.jsonl', '__f.jsonl', 'lt.jsonl', 'x].jsonl', 'z.json', '𝒳.jsonl']],
+    ['**.jsonl', 'OPTION_INVALID'],
+    ['***', 'OPTION_INVALID'],
+    ['[.]h/*', 'FORMAT_NOT_FOUND'],
+    ['README.m[d]', 'FORMAT_NOT_FOUND'],
+  ])('%s', (pattern, files) => {
+    expect(found(pattern)).toEqual(files)
+  })
+
+  test('** within a name is refused, and what to write is told', () => {
+    expect(() => matching(join(here, 'a**.jsonl'))).toThrow(/not within a name: write \*\*\/a\*\.jsonl in place of a\*\*\.jsonl\.$/)
+  })
 })
 
 test('what is there by that name is no pattern', () => {
