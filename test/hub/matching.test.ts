@@ -1,12 +1,12 @@
 /** Files by patterns, as `datasets` finds them (resolve_pattern of datasets 5.2 on the same tree). */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, posix, relative, win32 } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { loadDataset } from '../../src/data/load.ts'
 import { loadMixture, mixtureOf } from '../../src/data/load-mixture.ts'
 import { resolveDataset } from '../../src/hub/dataset.ts'
-import { isPattern, matching } from '../../src/hub/matching.ts'
+import { folderOf, isPattern, matching } from '../../src/hub/matching.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'saqr-matching-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -129,8 +129,38 @@ test('what is there by that name is no pattern', () => {
 })
 
 test('what matches nothing, or nothing that is read, is told', () => {
-  expect(() => matching(at('a/*.csv'))).toThrow(`${at('a/*.csv')} matches no file in ${at('a')}.`)
+  expect(() => matching(at('a/*.csv'))).toThrow(`${at('a/*.csv')} matches no file in ${at('a')}. Look at its names: `)
   expect(() => matching(at('nowhere/*.csv'))).toThrow(/nowhere does not exist/)
+})
+
+test('what can’t be looked into is told as other files are', () => {
+  const code = (name: string) => {
+    try {
+      return isPattern(name) && matching(name)
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+  }
+  expect(code(at('top.jsonl/*'))).toBe('FORMAT_FILE')
+  expect(() => matching(at('top.jsonl/*'))).toThrow(/top\.jsonl can't be used: a part of it is a file where a folder is needed/)
+  expect(code(at(`${'x'.repeat(300)}*`))).toBe('FORMAT_NOT_FOUND')
+  expect(code(at(`${'x'.repeat(300)}/*`))).toBe('FORMAT_NOT_FOUND')
+  // root may read every folder
+  chmodSync(at('a/.h'), 0)
+  try {
+    expect(code(at('a/.h/*.csv'))).toBe(process.getuid?.() === 0 || process.platform === 'win32' ? 'FORMAT_NOT_FOUND' : 'FORMAT_PERMISSION')
+  } finally {
+    chmodSync(at('a/.h'), 0o755)
+  }
+})
+
+test('a drive’s root is its root', () => {
+  expect([['C:'], ['C:', 'rows'], ['', '', 'server', 'share']].map((parts) => folderOf(parts, win32))).toEqual([
+    'C:\\',
+    'C:\\rows',
+    '\\\\server\\share\\',
+  ])
+  expect([[], [''], ['', 'rows']].map((parts) => folderOf(parts, posix))).toEqual([process.cwd(), '/', '/rows'])
 })
 
 describe('rows', () => {
@@ -140,7 +170,9 @@ describe('rows', () => {
     expect(textsOf(await loadDataset(at('a/*.jsonl'), { split: 'train[:2]' }))).toEqual(rows.slice(0, 2))
     expect(textsOf(await loadDataset('json', { dataFiles: [at('top.jsonl'), at('a/1*')] }))).toEqual(['top.jsonl', ...rows.slice(0, 2)])
     expect(there((await resolveDataset(at('c/*'))).files)).toEqual(['c/5.csv', 'c/[x].jsonl'])
-    await expect(resolveDataset(at('c/*.md'))).rejects.toThrow(/matches no file in .* that can be read: it matches .*notes\.md\.$/)
+    await expect(resolveDataset(at('c/*.md'))).rejects.toThrow(
+      /matches no file in .* that can be read: it matches .*notes\.md\. Name files of rows\.$/,
+    )
     await expect(loadDataset(at('a/*.jsonl'), 'german')).rejects.toMatchObject({ code: 'DATA_FILES' })
   })
 
