@@ -5,13 +5,13 @@ import { SaqrError } from '../error.ts'
 import { fileError, isFile, isFolder } from './files.ts'
 import { globMatcher, wild } from './glob.ts'
 import { notFound, statOf } from './not-found.ts'
-import { homeFolder } from './places.ts'
+import { homed } from './places.ts'
 
 /** Beside rows, what describes them: `datasets` finds these only by their own names (FILES_TO_IGNORE). */
 const NO_ROWS = new Set(['README.md', 'config.json', 'dataset_info.json', 'dataset_infos.json', 'dummy_data.zip', 'dataset_dict.json'])
 
 /** Is it a pattern of paths? What is there by that very name is none. */
-export const isPattern = (name: string): boolean => wild.test(name) && statOf(name) === undefined
+export const isPattern = (name: string): boolean => wild.test(name) && statOf(homed(name)) === undefined
 
 /**
  * In order of their paths, as `datasets` finds them: hidden ones, and folders that begin with `__`, only where the pattern begins a name so; of what
@@ -20,10 +20,7 @@ export const isPattern = (name: string): boolean => wild.test(name) && statOf(na
  * @throws SaqrError FORMAT_NOT_FOUND where there are none; FORMAT_PERMISSION, FORMAT_FILE: the folder that can't be read; OPTION_INVALID for `**` within a name
  */
 export function matching(pattern: string, wanted: (path: string) => boolean = () => true): string[] {
-  const parts = (pattern.startsWith('~/') ? join(homeFolder(), pattern.slice(2)) : pattern)
-    .replaceAll('\\', '/')
-    .replace(/\/+$/, '')
-    .split('/')
+  const parts = homed(pattern).replaceAll('\\', '/').replace(/\/+$/, '').split('/')
   const first = parts.findIndex((part) => wild.test(part))
   for (const part of parts.slice(first))
     if (part !== '**' && part.includes('**'))

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, posix, relative, win32 } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { loadDataset } from '../../src/data/load.ts'
 import { loadMixture, mixtureOf } from '../../src/data/load-mixture.ts'
 import { resolveDataset } from '../../src/hub/dataset.ts'
@@ -184,5 +184,44 @@ describe('rows', () => {
     const mixed = await loadMixture(mixtureOf([{ path: 'json', data_files: dataFiles, split: 'test' }]), {})
     expect(textsOf(mixed)).toEqual(['top.jsonl'])
     expect(() => mixtureOf([{ path: 'json', data_files: { train: 3 } }])).toThrow(/a file, a list of files, or those of each split/)
+  })
+
+  test('of a list of splits and paths, as datasets takes them too', async () => {
+    const dataFiles = [
+      { split: 'train', path: at('a/1*') },
+      { split: 'test', path: [at('top.jsonl')] },
+    ]
+    expect(textsOf(await loadDataset('json', { dataFiles, split: 'test+train[1:]' }))).toEqual(['top.jsonl', 'a/10.jsonl'])
+    const mixed = await loadMixture(mixtureOf([{ path: 'json', data_files: dataFiles, split: 'test' }]), {})
+    expect(textsOf(mixed)).toEqual(['top.jsonl'])
+    await expect(loadDataset('json', { dataFiles: [dataFiles[0]!, { ...dataFiles[1]!, split: 'train' }] })).rejects.toThrow(
+      /the split train stands there twice/,
+    )
+  })
+
+  test.each<[unknown]>([
+    [[]],
+    [{}],
+    [{ train: [] }],
+    [[{ split: 'train', path: [] }]],
+    [[{ split: 'train' }]],
+    [['a.jsonl', { split: 'train', path: 'a' }]],
+  ])('of no files are refused: %j', async (dataFiles) => {
+    await expect(loadDataset('json', { dataFiles: dataFiles as never })).rejects.toThrow(
+      /^dataFiles: expected a file, .*a list of .*, not /,
+    )
+    expect(() => mixtureOf([{ path: 'json', data_files: dataFiles }])).toThrow(/data_files must be a file, a list of files/)
+  })
+
+  test('of the user’s own folder, by name as by pattern', async () => {
+    vi.stubEnv('HOME', root)
+    vi.stubEnv('USERPROFILE', root)
+    try {
+      for (const dataFiles of ['~/top.jsonl', '~/top*.jsonl', '~/t[o]p.jsonl'])
+        expect(textsOf(await loadDataset('json', { dataFiles }))).toEqual(['top.jsonl'])
+      expect(textsOf(await loadDataset('json', { dataFiles: '~/c/[x].jsonl' }))).toEqual(['c/[x].jsonl'])
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 })
