@@ -24,17 +24,18 @@ const isText: Value = (v) => typeof v === 'string' && v !== ''
 const isTexts: Value = (v) => Array.isArray(v) && v.length > 0 && v.every(isText)
 
 const isFiles: Value = (v) => isText(v) || isTexts(v)
+const isFilesOfSplit: Value = (v) => isObject(v) && Object.keys(v).length === 2 && isText(v.split) && isFiles(v.path)
+const isFilesBySplit: Value = (v) => {
+  const of = isObject(v) ? Object.values(v) : Array.isArray(v) ? v : []
+  return of.length > 0 && of.every(isObject(v) ? isFiles : isFilesOfSplit)
+}
 
 /** TRL's keys: the name of each here, what it takes, and how that is said */
 const KEYS: Readonly<Record<string, [keyof PartOfMixture, Value, string]>> = {
   path: ['path', isText, 'a file, a folder, a Hub id, or json, csv or parquet'],
   name: ['name', isText, 'a configuration of the data set'],
   data_dir: ['dataDir', isText, 'a folder within the path'],
-  data_files: [
-    'dataFiles',
-    (v) => isFiles(v) || (isObject(v) && Object.values(v).every(isFiles)),
-    'a file, a list of files, or those of each split',
-  ],
+  data_files: ['dataFiles', (v) => isFiles(v) || isFilesBySplit(v), 'a file, a list of files, or those of each split'],
   split: ['split', isText, 'a split, or parts of splits'],
   columns: ['columns', isTexts, 'a list of columns'],
   fraction: ['fraction', (v) => typeof v === 'number' && Number.isFinite(v) && v >= 0, 'a share of at least 0'],

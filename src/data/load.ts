@@ -1,12 +1,26 @@
 /** Rows by name: a file, a folder or a data set on the Hub, and parts of its splits. */
 import { option, SaqrError, say } from '../error.ts'
-import { type Check, type Checks, filled, flag, func, idle, orNull, refused, signal, take, takeOptions, text } from '../hub/arguments.ts'
+import {
+  type Check,
+  type Checks,
+  filled,
+  flag,
+  func,
+  idle,
+  orNull,
+  refused,
+  signal,
+  take,
+  takeOptions,
+  text,
+  unfit,
+} from '../hub/arguments.ts'
 import { isReadable, refuseConfig, resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { isObject } from '../hub/json.ts'
 import { isPattern, matching } from '../hub/matching.ts'
 import { ON_PATH } from '../hub/need.ts'
-import type { HubProgress, HubWait } from '../hub/places.ts'
+import { type HubProgress, type HubWait, homed } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
 import { originOf } from './known-rows.ts'
@@ -24,7 +38,7 @@ export interface LoadDatasetOptions {
   revision?: string | null
   /** access token of the Hub; default: HF_TOKEN, or that of `hf auth login` */
   token?: string | null
-  /** with `json`, `csv` or `parquet` as the data set: the file or files of it, or those of each split; patterns too (`rows/*.jsonl`) */
+  /** with `json`, `csv` or `parquet` as the data set: the file or files of it, or those of each split, also as [{ split, path }]; patterns too (`rows/*.jsonl`) */
   dataFiles?: DataFiles | null
   /** ends the reading */
   signal?: AbortSignal
@@ -38,15 +52,38 @@ export interface LoadDatasetOptions {
   streaming?: boolean
 }
 
-/** a file, several, or those of each split */
-export type DataFiles = string | readonly string[] | Readonly<Record<string, string | readonly string[]>>
+/** a file, or several */
+type Files = string | readonly string[]
+type FilesBySplit = Readonly<Record<string, Files>>
+/** a file, several, or those of each split, as an object or as the list that `datasets` takes too */
+export type DataFiles = Files | FilesBySplit | readonly { readonly split: string; readonly path: Files }[]
 
-const someFiles = (v: unknown) => (Array.isArray(v) ? v.map((one) => take(one, 'dataFiles', filled)) : take(v, 'dataFiles', filled))
-const files: Check<DataFiles> = {
-  what: 'a file, a list of files, or an object of those of each split',
-  take: (v) => (isObject(v) ? Object.fromEntries(Object.entries(v).map(([split, of]) => [split, someFiles(of)])) : someFiles(v)),
+const aFile: Check<string> = { ...filled, what: 'a file, or a list of at least one' }
+const someFiles = (v: unknown): Files =>
+  Array.isArray(v) && v.length > 0 ? v.map((one) => take(one, 'dataFiles', filled)) : take(v, 'dataFiles', aFile)
+const files: Check<Files | FilesBySplit> = {
+  what: 'a file, a list of files, or those of each split: { train: … } or [{ split, path }]',
+  take(v) {
+    const listed = Array.isArray(v) && v.some(isObject)
+    if (listed && !v.every((one) => isObject(one) && Object.keys(one).sort().join() === 'path,split')) return unfit
+    if (!listed && !isObject(v)) return someFiles(v)
+    const entries = listed
+      ? v.map(({ split, path }): [string, unknown] => [take(split, 'dataFiles', aSplit), path])
+      : Object.entries(v as object)
+    if (entries.length === 0) return unfit
+    const twice = entries.find(([split], i) => entries.findIndex(([other]) => other === split) < i)
+    if (twice)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('dataFiles')}: the split ${twice[0]} stands there twice: give its files as one list`,
+      )
+    return Object.fromEntries(entries.map(([split, of]) => [split, someFiles(of)]))
+  },
 }
-const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>> = {
+const aSplit: Check<string> = { ...filled, what: 'the name of a split' }
+const OPTIONS: Checks<
+  Omit<LoadDatasetOptions, 'dataFiles'> & { dataFiles?: Files | FilesBySplit | null } & Record<'trustRemoteCode', undefined>
+> = {
   split: orNull(filled),
   name: orNull(filled),
   revision: orNull(filled),
@@ -163,11 +200,9 @@ async function readFile(path: string, room: Room | null, { remembered, signal }:
 }
 
 /** Parts of files' splits; of files that are of none the only one is train. @throws SaqrError DATA_FILES */
-async function splitsOf(given: DataFiles, split: string, reading: Reading): Promise<Dataset> {
+async function splitsOf(given: Files | FilesBySplit, split: string, reading: Reading): Promise<Dataset> {
   const named = typeof given === 'object' && !Array.isArray(given)
-  const splits = new Map(
-    Object.entries(named ? given : { train: given as string | readonly string[] }).map(([name, of]) => [name, [...filesIn(of)]]),
-  )
+  const splits = new Map(Object.entries(named ? given : { train: given as Files }).map(([name, of]) => [name, [...filesIn(of)]]))
   const slices = parseSplit(split)
   for (const { split: wanted } of slices)
     if (!splits.has(wanted))
@@ -187,8 +222,8 @@ async function splitsOf(given: DataFiles, split: string, reading: Reading): Prom
 }
 
 /** Every file that is named, or matches a pattern. @throws SaqrError FORMAT_NOT_FOUND for a pattern that nothing matches */
-function* filesIn(given: DataFiles): Generator<string> {
-  if (typeof given === 'string') yield* isPattern(given) ? matching(given, isReadable) : [given]
+function* filesIn(given: Files | FilesBySplit): Generator<string> {
+  if (typeof given === 'string') yield* isPattern(given) ? matching(given, isReadable) : [homed(given)]
   else for (const one of Object.values(given)) yield* filesIn(one)
 }
 

@@ -3,7 +3,7 @@
  * leaves to the user, after them.
  */
 import { option, SaqrError, say } from '../error.ts'
-import { nearest } from '../hub/nearest.ts'
+import { distance } from '../hub/nearest.ts'
 import { MARK_NAMES } from './marks.ts'
 
 export type Shape = 'tokens' | 'prompt-completion' | 'messages' | 'conversations' | 'text' | 'alpaca'
@@ -67,31 +67,30 @@ export function recognise(columns: readonly string[], source: string, textField 
   }
   const found = shapeOf(columns, textField)
   if (!found) {
-    const close = nearly(columns, textField)
-    if (close)
-      throw new SaqrError(
-        'DATA_COLUMNS',
-        `${source} has the columns ${columns.join(', ')}, which are not rows to train on: ${close.map(([there, meant]) => `is ${there} ${meant}?`).join(' ')} Rename ${close.length > 1 ? 'them' : 'it'}.`,
-      )
+    const close = nearly(columns, textField).map(([there, meant]) => `is ${there} ${meant}?`)
     const understood = known.map(({ needs }) => needs(textField).join(' + ')).join('; ')
     throw new SaqrError(
       'DATA_COLUMNS',
-      say`${source} has the columns ${columns.join(', ') || '(none)'}, which are not rows to train on. Understood are ${understood}. Rename them, or name the column of whole texts (${option('datasetTextField')}).`,
+      say`${source} has the columns ${columns.join(', ') || '(none)'}, which are not rows to train on${close.length > 0 ? `: ${close.join(' ')}` : '.'} Understood are ${understood}. Rename them, or name the column of whole texts (${option('datasetTextField')}).`,
     )
   }
   const read = [...found.needs(textField), ...found.may]
   return { shape: found.shape, unused: columns.filter((column) => !read.includes(column)) }
 }
 
-/** Columns that nearly have the names that rows of a shape need, each with that name; null: of no shape all have one. */
-function nearly(columns: readonly string[], textField: string): [there: string, meant: string][] | null {
-  for (const needs of [...known.map((one) => one.needs(textField)), ['chosen', 'rejected']]) {
+/** Columns that nearly have the names that rows of a shape need, each with that name; none where no shape's are all there. Nobody mistypes token ids. */
+function nearly(columns: readonly string[], textField: string): [there: string, meant: string][] {
+  for (const needs of [...known.filter(({ shape }) => shape !== 'tokens').map((one) => one.needs(textField)), ['chosen', 'rejected']]) {
     const missing = needs.filter((name) => !columns.includes(name))
-    const close = missing.map((name): [string | undefined, string] => [nearest(name, columns), name])
+    const close = missing.map((name): [string | undefined, string] => [columns.find((column) => isSlip(column, name)), name])
     if (close.every((one): one is [string, string] => one[0] !== undefined)) return close
   }
-  return null
+  return []
 }
+
+/** Stricter than `nearest`: columns are named by other people for other ends, and a letter of four makes another word (ext, test: text). */
+const isSlip = (column: string, name: string) =>
+  column.length <= 2 * name.length && distance(column.toLowerCase(), name.toLowerCase()) <= Math.floor(name.length / 5)
 
 const JUDGED = 'says how good an answer is, and every answer counts alike here'
 const TEXT = 'holds what the model would be told, and rows of this shape are trained on without it'

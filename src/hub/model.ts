@@ -6,7 +6,7 @@ import { isFile, isFolder } from './files.ts'
 import { siblings } from './gguf-parts.ts'
 import { isObject, readJsonObject } from './json.ts'
 import { nearHere, notFound } from './not-found.ts'
-import { type HubOptions, homeFolder, hubPlaces } from './places.ts'
+import { type HubOptions, homed, hubPlaces } from './places.ts'
 import { isRepositoryName, repository } from './repository.ts'
 import { openSnapshot, type Snapshot } from './snapshot.ts'
 
@@ -66,7 +66,7 @@ const fileName = /\.(jsonl?|ndjson|csv|tsv|txt|parquet|arrow|gguf|safetensors|bi
  * @throws SaqrError FORMAT_NOT_FOUND for what is a path by its looks: `x.jsonl`, `./x`, `~/x`, `/x`, `a/b/c`
  */
 export function localPath(idOrPath: string): string | undefined {
-  const path = idOrPath.startsWith('~/') ? join(homeFolder(), idOrPath.slice(2)) : idOrPath
+  const path = homed(idOrPath)
   if (isFolder(path) || isFile(path)) return resolve(path)
   const [owner, name, ...file] = idOrPath.split('/')
   // a folder of that name here makes it a path in it

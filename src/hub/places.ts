@@ -90,6 +90,9 @@ export function homeFolder(asked: () => string = homedir): string {
   )
 }
 
+/** A path that begins with `~` in the user's own folder, any other as it is. @throws SaqrError HUB_HOME */
+export const homed = (path: string): string => (path === '~' || path.startsWith('~/') ? join(homeFolder(), path.slice(1)) : path)
+
 /** saqr's own cache (limits, compiled kernels, fetched libraries): $XDG_CACHE_HOME/saqr, else where each system has its caches. */
 export function cacheFolder(env: Environment = process.env, platform: string = process.platform, known?: string): string {
   if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, 'saqr')
@@ -106,8 +109,7 @@ const isTrue = (value: string | undefined) => ['1', 'ON', 'YES', 'TRUE'].include
 
 /** `~` and `$NAME` as Python's expanduser and expandvars */
 function expand(path: string, env: Environment): string {
-  const home = path === '~' || path.startsWith('~/') ? join(homeFolder(), path.slice(1)) : path
-  return home.replace(/\$(\w+)|\$\{(\w+)\}/g, (whole, a?: string, b?: string) => env[a ?? b ?? ''] ?? whole)
+  return homed(path).replace(/\$(\w+)|\$\{(\w+)\}/g, (whole, a?: string, b?: string) => env[a ?? b ?? ''] ?? whole)
 }
 
 function tokenFile(env: Environment): string | undefined {

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { stringifyJson } from '../../formats/json.ts'
 import { type Checks, filled, func, orNull, takeOptions } from '../../hub/arguments.ts'
-import { homeFolder } from '../../hub/places.ts'
+import { homed } from '../../hub/places.ts'
 import { type GrowingFile, growingFile } from '../append.ts'
 import type { StartEvent } from '../events.ts'
 import { runFolder } from '../run-folder.ts'
@@ -76,5 +76,3 @@ function nameAt(date: Date): string {
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
-
-const homed = (path: string) => path.replace(/^~(?=$|\/)/, () => homeFolder())
