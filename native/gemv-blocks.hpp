@@ -21,7 +21,7 @@ SAQR_INLINE void copySums(const vf* from, vf* to) {
   for (int i = 0; i < N; i++) to[i] = from[i];
 }
 
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
 }  // namespace saqr::gemm
 #include "gemv-super-blocks.hpp"
 namespace saqr::gemm {
@@ -75,7 +75,7 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
 
 // Few rows are multiplied with blocks' own values, also where more of them, in bf16, are with values rounded to that: taking codes apart in f32 is
 // twice as fast on a Xeon as looking up values in bf16 (bench/results/decode-llama.txt).
-constexpr bool kExactInBlocks = !kBf16Dot || SAQR_WORDS;
+constexpr bool kExactInBlocks = !kBf16Dot || SAQR_ROWS_TOGETHER;
 
 struct BlockRows {
   DType dtype;
@@ -94,7 +94,7 @@ static constexpr BlockRows blockRows(DType dtype, bool quick) {
           turned<K>};
 }
 #if defined(__x86_64__)
-constexpr bool kTimed = true;
+constexpr bool kTimed = true;  // with AVX2 and AMX; AVX-512's code is AMX's
 #else
 constexpr bool kTimed = false;  // of arm64 none was
 #endif
@@ -102,7 +102,7 @@ static constexpr BlockRows kBlockRows[] = {
     blockRows<ggml::Q4_0>(DType::q4_0, kTimed),  // Q4_1 without a minimum
     blockRows<ggml::Q4_1>(DType::q4_1, kTimed),
     blockRows<ggml::Q8_0>(DType::q8_0, kTimed),
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
     blockRows<ggml::Q5_0>(DType::q5_0, kTimed),
     blockRows<ggml::Q5_1>(DType::q5_1, kTimed),  // Q5_0 with a minimum
     blockRows<ggml::Q4_K>(DType::q4_k, kTimed),

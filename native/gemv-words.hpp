@@ -116,5 +116,4 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
   copySums<R * M>(sum, sums);
 }
 
-
 }  // namespace saqr::gemm

@@ -126,7 +126,14 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
  * codes the lower is taken out, the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
  */
 #if defined(__AVX2__)
-#define SAQR_WORDS 1
+// of all sub-blocks, as `scaleAndMin` has one's: a byte each, 8 scales, then 8 minima
+SAQR_INLINE __m128i scalesAndMins(const uint8_t* block) {
+  const __m128i t = _mm_loadu_si128((const __m128i*)(block + 4)), first = _mm_and_si128(t, _mm_set1_epi32(0x3f3f3f3f));
+  const __m128i low = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(t, 0xaa), _mm_setr_epi32(0, 4, 0, 0)), _mm_set1_epi32(0x0f0f0f0f));
+  const __m128i last = _mm_or_si128(low, _mm_and_si128(_mm_srli_epi32(t, 2), _mm_set1_epi32(0x30303030)));
+  return _mm_unpacklo_epi32(first, last);
+}
+#define SAQR_ROWS_TOGETHER 1
 }  // namespace saqr::ggml
 #if defined(__AVX512F__)
 #include "ggml-bytes.hpp"
@@ -135,7 +142,7 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
 #endif
 namespace saqr::ggml {
 #else
-#define SAQR_WORDS 0
+#define SAQR_ROWS_TOGETHER 0
 constexpr int kVectors = 32 / W;
 SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
 #pragma GCC unroll 4
@@ -162,7 +169,7 @@ struct Q4_0 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
 #endif
   static constexpr bool kSumX = true;  // for `shift`
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   static constexpr float kShiftOfFirst = -8, kShiftOfSecond = 0;  // shift = Σ of the block's two first halves with these factors
   SAQR_INLINE static auto bits(const uint8_t* at) { return words(at + 2); }
   SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
@@ -180,7 +187,7 @@ struct Q4_1 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
 #endif
   static constexpr bool kSumX = true;
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
   SAQR_INLINE static auto bits(const uint8_t* at) { return words(at + 4); }
   SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
@@ -197,7 +204,7 @@ struct Q5_0 {
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled((nibbles(at + 6) | fifths(at + 2)) - 16, halves(at), halves(at)); }
 #endif
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   static constexpr bool kSumX = true;
   static constexpr float kShiftOfFirst = -16, kShiftOfSecond = 0;
   SAQR_INLINE static auto bits(const uint8_t* at) { return nibblesInBytes(at + 6) | fifthsInBytes(at + 2); }
@@ -212,7 +219,7 @@ struct Q5_1 {
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(nibbles(at + 8) | fifths(at + 4), halves(at), halves(at), halves(at + 2)); }
 #endif
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   static constexpr bool kSumX = true;
   static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
   SAQR_INLINE static auto bits(const uint8_t* at) { return nibblesInBytes(at + 8) | fifthsInBytes(at + 4); }
@@ -228,7 +235,7 @@ struct Q8_0 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
 #endif
   static constexpr bool kSumX = false;
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 0;
   SAQR_INLINE static const int8_t* bits(const uint8_t* at) { return reinterpret_cast<const int8_t*>(at + 2); }
   SAQR_INLINE static vf factor(const int8_t* bits, int i) { return floats(bits + i * W); }
@@ -252,7 +259,7 @@ struct Q4_K {
     return look(lowOrHigh(at + 16 + j / 2 * 32, j % 2), sixteen() * c.scale[0] + c.shift[0]);
   }
 #endif
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   using Scales = SixBitScales;
   SAQR_INLINE static auto bits(const uint8_t* at, int j) { return nibblesOfWords(at + 16 + j / 2 * 32, j % 2); }
 #endif
@@ -271,7 +278,7 @@ struct Q5_K {
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[0]), set1(c.shift[0]));
   }
 #endif
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   using Scales = SixBitScales;
   SAQR_INLINE static auto bits(const uint8_t* at, int j) { return nibblesOfWords(at + 48 + j / 2 * 32, j % 2) | bitsTo<4>(loadAs<v32>(at + 16), j, 0x10101010); }
 #endif
@@ -294,7 +301,7 @@ struct Q6_K {
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[1]));
   }
 #endif
-#if SAQR_WORDS
+#if SAQR_ROWS_TOGETHER
   using Scales = ByteScales;
   SAQR_INLINE static auto bits(const uint8_t* at, int j) {
     const int quarter = j & 3;

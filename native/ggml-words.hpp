@@ -66,10 +66,7 @@ struct SixBitScales {
   alignas(32) float scale[8];
   // gives `shift`, which Σ x are multiplied with
   SAQR_INLINE void read(const uint8_t* block, const float* halves, vf* shift) {
-    const __m128i t = _mm_loadu_si128((const __m128i*)(block + 4)), first = _mm_and_si128(t, _mm_set1_epi32(0x3f3f3f3f));
-    const __m128i low = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(t, 0xaa), _mm_setr_epi32(0, 4, 0, 0)), _mm_set1_epi32(0x0f0f0f0f));
-    const __m128i last = _mm_or_si128(low, _mm_and_si128(_mm_srli_epi32(t, 2), _mm_set1_epi32(0x30303030)));
-    const __m128i both = _mm_unpacklo_epi32(first, last);  // 8 scales, 8 minima
+    const __m128i both = scalesAndMins(block);  // 8 scales, 8 minima
     store(scale, (vf)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(both)) * set1(halves[0]));
     asm volatile("" : "+m"(scale));  // read again, each in all lanes
     *shift = (vf)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(both, both))) * -set1(halves[1]);
