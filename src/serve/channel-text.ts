@@ -3,8 +3,7 @@
  * is final, or a comment to the user, is the answer; what was thought (analysis) is not, as in OpenAI's API; a message to a function is a call.
  */
 
-import { parseExactly } from '../formats/json-exact.ts'
-import { type Call, callOf, type Tools } from './tool-notations.ts'
+import { type Call, callOf, jsonOf, type Tools } from './tool-notations.ts'
 import type { ReadText } from './tool-text.ts'
 
 const BODY = '<|message|>'
@@ -116,12 +115,4 @@ function begunOf(text: string): number {
   let most = Math.min(text.length, Math.max(...ENDS.map(({ length }) => length)) - 1)
   while (most > 0 && !ENDS.some((end) => end.startsWith(text.slice(-most)))) most--
   return most
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return parseExactly(text)
-  } catch {
-    return null
-  }
 }

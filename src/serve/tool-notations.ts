@@ -98,7 +98,8 @@ const PYTHON_TAG = /^\s*<\|python_tag\|>/
 const allOf = (calls: readonly (Call | null)[]): Call[] | null =>
   calls.length > 0 && calls.every((call) => call !== null) ? [...calls] : null
 
-function jsonOf(text: string): unknown {
+/** undefined: it is no JSON */
+export function jsonOf(text: string): unknown {
   try {
     return parseExactly(text)
   } catch {
