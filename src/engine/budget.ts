@@ -50,6 +50,8 @@ export interface Budget {
   take: (tokens: number) => MadePass | undefined
   /** the plan of a full pass */
   full: Plan
+  /** bytes of the host's memory, that of store tensors included */
+  host: number
   /** where store tensors are to lie that need not lie on the device */
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
@@ -162,6 +164,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,
+    host: fitted.plan.plan.host + bytesApart,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
     overlaps,
