@@ -18,7 +18,10 @@ describe('the card that is taken', () => {
     expect(open({ archs }).ordinal).toBe(1)
     expect(open({ archs }, 2).arch).toBe(120)
     expect(() => open({ archs }, 0)).toThrow(
-      error('DEVICE_CUDA_CARD', /compute capability 6\.1; saqr needs 7\.5.*Use cuda:1 \(Fake 80GB\) or cuda:2 \(Fake 80GB\), or the CPU with/),
+      error(
+        'DEVICE_CUDA_CARD',
+        /compute capability 6\.1; saqr needs 7\.5.*Use cuda:1 \(Fake 80GB\) or cuda:2 \(Fake 80GB\), or the CPU with/,
+      ),
     )
     expect(() => open({ archs: [70] })).toThrow(error('DEVICE_CUDA_CARD', /capability 7\.0.*or later\. Use the CPU with device cpu\.$/))
   })

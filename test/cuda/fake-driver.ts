@@ -51,7 +51,12 @@ export function fakeDriver(card: FakeCard): Library & { called: string[]; met: {
     cuDeviceGetPCIBusId: (out, _, device) => void (out as Uint8Array).set(Buffer.from(`0000:3${device as number}:00.0\0`)),
     cuDeviceGetAttribute(out, attribute, device) {
       const arch = archs[device as number] ?? 90
-      const known: Record<number, number> = { 18: card.integrated ?? 0, 75: Math.floor(arch / 10), 76: arch % 10, 91: card.sameAddress ?? 1 }
+      const known: Record<number, number> = {
+        18: card.integrated ?? 0,
+        75: Math.floor(arch / 10),
+        76: arch % 10,
+        91: card.sameAddress ?? 1,
+      }
       int(out, known[attribute as number] ?? 0)
     },
     cuDevicePrimaryCtxRetain: (out, device) => long(out, 0xc0n + BigInt(device as number)),
