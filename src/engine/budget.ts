@@ -111,8 +111,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
   const sparse = hostMemory > 0 ? all.stored.filter((tensor) => tensor.sparse) : []
-  const place = all.fits(memory - fixed) ? 'device' : 'host'
-  const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
+  const sparseBytes = sparse.reduce((sum, { bytes }) => sum + bytes, 0)
+  const place = all.fits(memory - fixed) || sparseBytes > hostMemory ? 'device' : 'host'
+  const bytesApart = place === 'host' ? sparseBytes : 0
   fixed -= bytesApart
   const dense = spec.activation === 'bf16' && description.keepsDense ? all.stored.filter(({ dtype }) => dtype === 'nf4') : []
   const keepsDense = all.fits(memory - fixed - denseBytes(dense) - beside(largest))

@@ -16,7 +16,7 @@ export function grantedBudget(
   request: BudgetRequest,
   move: (budget: Budget) => void = (b) => movePlaces(device, b),
 ): Budget {
-  for (;;) {
+  for (let before = Number.POSITIVE_INFINITY; ; ) {
     const budget = planBudget(device, request)
     try {
       move(budget)
@@ -24,7 +24,8 @@ export function grantedBudget(
       return budget
     } catch (error) {
       const refused = error instanceof SaqrError && error.code === 'MEMORY_REFUSED'
-      if (!refused || budget.host === 0 || (device.describe().hostMemory ?? 0) >= budget.host) throw error
+      if (!refused || budget.host === 0 || budget.host >= before || (device.describe().hostMemory ?? 0) >= budget.host) throw error
+      before = budget.host
     }
   }
 }

@@ -63,7 +63,7 @@ export const doctor = defineVerb({
 })
 
 function page(name: string, ok: boolean, lines: string[]): string {
-  return lines.map((line, i) => `${(i === 0 ? `${ok ? '✓' : optional(name) ? '–' : '✗'} ${name}` : '').padEnd(12)}${line}\n`).join('')
+  return lines.map((line, i) => `${(i === 0 ? `${ok ? '✓' : optional(name) ? '–' : '✗'} ${name}` : '').padEnd(11)} ${line}\n`).join('')
 }
 
 /** A machine needs no GPU. */
