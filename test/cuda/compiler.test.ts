@@ -1,5 +1,4 @@
 /** Which NVRTC compiles for a card, and what is kept of what it compiled. NVRTC is made up, so that every version can be had. */
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,29 +6,18 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { Compiler, type CudaText } from '../../src/devices/cuda/compiler.ts'
 import { KernelCache } from '../../src/devices/cuda/kernel-cache.ts'
 import { openLibrary } from '../../src/devices/cuda/libraries.ts'
-import { platformHere } from '../../src/devices/platforms.ts'
+import { buildLibrary } from './cxx.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'saqr-nvrtc-'))
 afterAll(() => rmSync(root, { recursive: true }))
-// the compiler that builds the CPU library
-const { systemCompiler }: { systemCompiler: (platform: object) => { command: string[] } } = await import(
-  join(import.meta.dirname, '../../native/compilers.mjs')
-)
-const [cxx, ...options] = systemCompiler(platformHere()).command as [string, ...string[]]
-const whole = { ...process.env }
-
-function build(path: string, ...args: string[]): void {
-  execFileSync(cxx, [...options, '-shared', '-fPIC', '-o', path, ...args], { env: whole, stdio: ['ignore', 'inherit', 'inherit'] })
-}
-
 /** A folder with an NVRTC of CUDA 13.`minor` that knows these cards, and, where asked for, the headers that it has built in. */
 function toolkit(name: string, minor: number, archs: number[], builtins = true): string {
   const folder = join(root, name, 'lib64')
   mkdirSync(folder, { recursive: true })
   const define = [`-DARCHS=${archs.join(',')}`, '-DMAJOR=13', `-DMINOR=${minor}`]
-  build(join(folder, 'libnvrtc.so.13'), ...define, join(import.meta.dirname, 'fake-nvrtc.cpp'))
+  buildLibrary(join(folder, 'libnvrtc.so.13'), ...define, 'fake-nvrtc.cpp')
   const file = `libnvrtc-builtins.so.13.${minor}`
-  if (builtins) build(join(folder, file), `-Wl,-soname,${file}`, '-x', 'c++', '/dev/null')
+  if (builtins) buildLibrary(join(folder, file), `-Wl,-soname,${file}`, '-x', 'c++', '/dev/null')
   return join(root, name)
 }
 
