@@ -86,6 +86,8 @@ export interface DeviceDescription {
   copiesAdapters?: boolean
   /** it can run kernels of little arithmetic beside those of much (`Op.beside`), for some memory of its own */
   overlaps?: boolean
+  /** a run that comes while another is under way is queued behind it on the device, without the host: worth beginning early */
+  queues?: boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }

@@ -37,6 +37,7 @@ export function describeCard(card: Card, nvrtc: string, held: number): DeviceDes
     generationRows: GENERATION_ROWS,
     copiesAdapters: true,
     overlaps: true,
+    queues: true,
     has: (op) => Object.hasOwn(cudaOps, op),
     scratch: (node) => scratchOf(node, card),
   }

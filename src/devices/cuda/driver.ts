@@ -39,6 +39,7 @@ const FUNCTIONS = {
   eventCreate: 'int cuEventCreate(void* event, unsigned int flags)',
   eventDestroy: 'int cuEventDestroy_v2(uint64_t event)',
   eventRecord: 'int cuEventRecordWithFlags(uint64_t event, uint64_t stream, unsigned int flags)',
+  eventSynchronize: 'int cuEventSynchronize(uint64_t event)',
   eventQuery: 'int cuEventQuery(uint64_t event)',
   eventElapsed: 'int cuEventElapsedTime(void* milliseconds, uint64_t start, uint64_t end)',
   moduleLoad: 'int cuModuleLoadData(void* module, const void* image)',
