@@ -10,6 +10,7 @@ const FUNCTIONS = {
   deviceCount: 'int cuDeviceGetCount(void* count)',
   deviceGet: 'int cuDeviceGet(void* device, int ordinal)',
   deviceName: 'int cuDeviceGetName(void* name, int length, int device)',
+  deviceUuid: 'int cuDeviceGetUuid_v2(void* uuid, int device)',
   deviceAttribute: 'int cuDeviceGetAttribute(void* value, int attribute, int device)',
   contextRetain: 'int cuDevicePrimaryCtxRetain(void* context, int device)',
   contextRelease: 'int cuDevicePrimaryCtxRelease_v2(int device)',
