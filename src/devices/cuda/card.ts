@@ -4,6 +4,7 @@ import type { Beside } from '../../graph/plan.ts'
 import { givePagesBack, takePages } from '../cpu/pages.ts'
 import { viewOf } from '../ffi.ts'
 import { Driver } from './driver.ts'
+import { Nvml } from './nvml.ts'
 
 /** CU_DEVICE_ATTRIBUTE_… */
 const ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76, registeredBySameAddress: 91 }
@@ -38,6 +39,8 @@ export class Card {
   readonly driverVersion: number
   /** bytes of memory it has */
   readonly capacity: number
+  /** bytes that its context takes, before anything is in it; null: nobody says, or this process had opened it before */
+  readonly contextBytes: number | null
   /** what is enqueued goes here */
   stream: bigint
   /** what runs beside it: copies to the host's memory and back, kernels that leave most of the card waiting */
@@ -76,8 +79,10 @@ export class Card {
         `${this.name} has compute capability ${this.arch / 10}; saqr needs ${OLDEST / 10} (Turing) or later.`,
       )
     }
+    const watched = watch(driver, this.#device)
     this.#context = this.#retain()
     driver.call('contextSet', this.#context)
+    this.contextBytes = watched()
     this.capacity = this.memory().total
     this.stream = driver.result('streamCreate', NON_BLOCKING)
     this.queues = { copies: driver.result('streamCreate', NON_BLOCKING), kernels: driver.result('streamCreate', NON_BLOCKING) }
@@ -258,6 +263,28 @@ export class Card {
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)
   }
+}
+
+/** What opening a context takes of a card, by NVIDIA's management library, where that tells processes apart. */
+function watch(driver: Driver, device: number): () => number | null {
+  const uuid = new Uint8Array(16)
+  driver.call('deviceUuid', uuid, device)
+  const hex = Buffer.from(uuid).toString('hex')
+  const dashed = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  for (const name of [`GPU-${dashed}`, `MIG-${dashed}`]) {
+    try {
+      const nvml = new Nvml(name)
+      const before = nvml.ofProcess(process.pid)
+      return () => {
+        const bytes = nvml.ofProcess(process.pid)
+        nvml.close()
+        return before === 0 && bytes > 0 && bytes < nvml.total ? bytes : null
+      }
+    } catch {
+      // no such library, or another name
+    }
+  }
+  return () => null
 }
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`

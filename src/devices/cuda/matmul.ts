@@ -34,7 +34,7 @@ const EPILOGUE_BIAS = 4
 /** sizeof(cublasLtMatmulHeuristicResult_t); the algorithm is its first 64 bytes */
 const RESULT = 96
 /** what NVIDIA recommends for Hopper */
-const WORKSPACE = 32 << 20
+export const WORKSPACE = 32 << 20
 
 interface Prepared {
   desc: bigint
