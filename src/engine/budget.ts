@@ -1,7 +1,7 @@
 /** How a run uses its memory: tokens of a pass, what blocks keep at each size of pass, the arena they share. */
 
 import { paddedTokens } from '../data/passes.ts'
-import { type Device, overheadOf } from '../devices/device.ts'
+import { type Device, overheadBytes, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import type { Stored } from '../graph/dense.ts'
@@ -100,7 +100,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   // graphs with branches take some of the driver's own memory, which no table knows (bench/results/overlap-h100.txt): not where every byte was counted
   const overlaps = request.memory ? false : (description.overlaps ?? false)
-  let fixed = request.store + overheadOf(description, spec.model.vocab)
+  let fixed = request.store + overheadBytes(overheadOf(description, spec.model.vocab))
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model

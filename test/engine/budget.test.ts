@@ -29,7 +29,7 @@ const store = storeBytes(recorder, layout, null, () => true)
 /** a device whose products need `scratch` bytes to be written first */
 function device(scratch: ScratchOf): Device {
   const reach = { compute: 1, pairs: 1, copy: 1, launch: 0 }
-  const describe = () => ({ kind: 'made', label: '', threads: 1, tokenQuantum: 128, passTokens: 16384, reach, overhead: 0, scratch })
+  const describe = () => ({ kind: 'made', label: '', threads: 1, tokenQuantum: 128, passTokens: 16384, reach, overhead: [], scratch })
   return { describe, limits: () => ({ f32: 1e14, bf16: 1e14, copy: 1e12 }), available: () => 1e12 } as unknown as Device
 }
 

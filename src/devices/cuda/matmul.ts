@@ -46,7 +46,7 @@ const NO_MEMORY = [1, 3]
 /** sizeof(cublasLtMatmulHeuristicResult_t); the algorithm is its first 64 bytes */
 const RESULT = 96
 /** what NVIDIA recommends for Hopper */
-const WORKSPACE = 32 << 20
+export const WORKSPACE = 32 << 20
 /** with more free than this it is not for want of memory that it can't begin */
 const LEAST_FREE = 256 << 20
 
