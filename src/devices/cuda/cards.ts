@@ -13,6 +13,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   802: "machines whose cards are joined by NVSwitch need NVIDIA's fabric manager running (systemctl status nvidia-fabricmanager)",
   803: 'restart the machine if the driver was just updated; in a container, take away a libcuda of its own (cuda-compat, LD_LIBRARY_PATH)',
   804: "the libcuda that was loaded is newer than the machine's driver (cuda-compat, LD_LIBRARY_PATH), which only data-centre cards take: take it away, or update the driver",
+  999: 'where the machine slept, load nvidia_uvm anew (sudo modprobe -r nvidia_uvm && sudo modprobe nvidia_uvm); in a container, see that /dev/nvidia-uvm is there; else check nvidia-smi',
 }
 
 export interface CardFacts {
