@@ -26,6 +26,8 @@ export interface CardFacts {
   arch: number
   /** where nvidia-smi shows it, which numbers cards otherwise: 0000:3b:00.0 */
   bus: string
+  /** as CUDA_VISIBLE_DEVICES takes it behind GPU- or MIG- */
+  uuid: string
 }
 
 /** @throws SaqrError DEVICE_CUDA_DRIVER for a driver that can't be used */
@@ -46,7 +48,11 @@ export function visibleCards(driver: Driver): CardFacts[] {
       return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)))
     }
     const arch = driver.int('deviceAttribute', ATTRIBUTE.major, device) * 10 + driver.int('deviceAttribute', ATTRIBUTE.minor, device)
-    return { ordinal, device, name: text('deviceName'), arch, bus: text('deviceBus').toLowerCase() }
+    const bytes = new Uint8Array(16)
+    driver.call('deviceUuid', bytes, device)
+    const hex = Buffer.from(bytes).toString('hex')
+    const uuid = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+    return { ordinal, device, name: text('deviceName'), arch, bus: text('deviceBus').toLowerCase(), uuid }
   })
 }
 

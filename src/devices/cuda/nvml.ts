@@ -128,6 +128,15 @@ export class Nvml {
   }
 }
 
+/** A card, or a part of one, by the UUID that CUDA gives it: their numbers are others' here. @throws Error where the library or the card isn't there */
+export function nvmlOf(uuid: string): Nvml {
+  try {
+    return new Nvml(`GPU-${uuid}`)
+  } catch {
+    return new Nvml(`MIG-${uuid}`)
+  }
+}
+
 /** Loads of all cards, as often as they are asked for; none where the library doesn't say. */
 export function loadsOf(): () => CardLoad[] {
   try {
