@@ -132,6 +132,7 @@ bool multiplyLaid(const Problem& problem, Form form, const Blocks& blocks, const
 
 // --- columns of one thread ---
 void multiplyOwn(const Problem& problem, Form form, const Blocks& blocks, Range n, const Scratch& scratch, Results& results, Worker& worker) {
+  if (n.from == n.to) return;
   // columns of a block, rows whose sums are kept between two blocks of the reduction: what fits
   const int64_t fitting = Scratch::kColumns / 4 / blocks.depth() / kWide * kWide;
   const int64_t cols = std::min({fitting, kMaxCols, ceilDiv(n.to - n.from, kWide) * kWide});
