@@ -50,6 +50,8 @@ export interface Budget {
   take: (tokens: number) => MadePass | undefined
   /** the plan of a full pass */
   full: Plan
+  /** bytes of the host's memory, that of store tensors included */
+  host: number
   /** where store tensors are to lie that need not lie on the device */
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
@@ -109,8 +111,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
   const sparse = hostMemory > 0 ? all.stored.filter((tensor) => tensor.sparse) : []
-  const place = all.fits(memory - fixed) ? 'device' : 'host'
-  const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
+  const sparseBytes = sparse.reduce((sum, { bytes }) => sum + bytes, 0)
+  const place = all.fits(memory - fixed) || sparseBytes > hostMemory ? 'device' : 'host'
+  const bytesApart = place === 'host' ? sparseBytes : 0
   fixed -= bytesApart
   const dense = spec.activation === 'bf16' && description.keepsDense ? all.stored.filter(({ dtype }) => dtype === 'nf4') : []
   const keepsDense = all.fits(memory - fixed - denseBytes(dense) - beside(largest))
@@ -162,6 +165,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,
+    host: fitted.plan.plan.host + bytesApart,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
     overlaps,

@@ -24,7 +24,7 @@ const HOST_SHARE = 0.5
  * @param held bytes of the host's memory that the device has pinned
  */
 export function describeCard(card: Card, nvrtc: string, held: number): DeviceDescription {
-  const { name, ordinal, arch, multiprocessors, driverVersion } = card
+  const { name, ordinal, arch, multiprocessors, driverVersion, integrated, pinnable } = card
   return {
     kind: 'cuda',
     label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${versionName(driverVersion)}, NVRTC ${nvrtc}`,
@@ -39,7 +39,8 @@ export function describeCard(card: Card, nvrtc: string, held: number): DeviceDes
     ],
     memory: card.capacity,
     place: `card ${ordinal}`,
-    hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + held)),
+    // what a card that shares the host's memory sent there would still lie in the same memory
+    hostMemory: integrated ? 0 : Math.floor(Math.min(HOST_SHARE * (process.availableMemory() + held), held + pinnable)),
     keepsDense: true,
     generationRows: GENERATION_ROWS,
     copiesAdapters: true,

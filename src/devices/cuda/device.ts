@@ -31,7 +31,7 @@ import { CudaPlan, type Places } from './plan.ts'
 import { CudaStore } from './store.ts'
 
 export interface CudaOptions {
-  /** which card; default the first */
+  /** which card; default the first that saqr can use */
   ordinal?: number
 }
 
@@ -67,7 +67,7 @@ export class CudaDevice implements Device {
   constructor(options: CudaOptions = {}) {
     this.card = new Card(options.ordinal)
     try {
-      this.#compiler = new Compiler(Math.floor(this.card.driverVersion / 1000))
+      this.#compiler = new Compiler({ newest: Math.floor(this.card.driverVersion / 1000), arch: this.card.arch })
       this.matmuls = new Matmuls(this.card)
       this.#kernels = new Kernels(this.card, this.#compiler)
       this.#launcher = new Launcher(this.card, this.#kernels, this.matmuls)
