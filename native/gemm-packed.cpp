@@ -110,11 +110,12 @@ struct Block {
 // What a thread multiplies between two layings out: its rows and panels over some blocks of the reduction. False: the run is aborted.
 bool multiplyLaid(const Problem& problem, Form form, const Blocks& blocks, const Laid& laid, Range some, const Share& own, const Scratch& scratch,
                   Results& results, Worker& worker) {
-  const int64_t rows = own.rows.to - own.rows.from, count = ceilDiv(rows, Scratch::kRowBlock);  // of blocks of rows, nearly equal
+  const Panels rows{own.rows.from, own.rows.to, true};
+  const int64_t panels = rows.count(), count = ceilDiv(panels, Scratch::kRowBlock / kTall);  // of blocks of rows, nearly equal
   const int64_t left = laid.columns.start(own.cols.from), right = laid.columns.start(own.cols.to);
-  if (rows < 1 || left == right) return !worker.aborted();
+  if (panels < 1 || left == right) return !worker.aborted();
   const int64_t stride = ceilDiv(right - left, kWide) * kWide;
-  auto rowBlock = [&](int64_t r) { return Range{own.rows.from + rows * r / count, own.rows.from + rows * (r + 1) / count}; };
+  auto rowBlock = [&](int64_t r) { return Range{rows.start(panels * r / count), rows.start(panels * (r + 1) / count)}; };
   loadBias(problem.epilogue, left, right - left, scratch.bias);
   for (int64_t i = some.from; i < some.to; i++) {
     for (int64_t r = 0; r < count; r++) {
