@@ -190,3 +190,19 @@ it('adapters that stay out of the vision tower by different words are not combin
     )
   })
 })
+
+it('weights of the whole beside a config.json of the text model alone: refused, naming what stands there', async () => {
+  const folder = join(work, 'text-alone')
+  cpSync(join(trained, 'model'), folder, { recursive: true })
+  const { text_config, ...whole } = json(join(folder, 'config.json'))
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({ ...whole, vision_config: undefined, ...text_config, architectures: ['Gemma3ForCausalLM'] }),
+  )
+  await expect(FastLanguageModel.fromPretrained(folder, { device: 'cpu', loadIn4bit: false })).rejects.toMatchObject({
+    code: 'MODEL_WEIGHT',
+    message: expect.stringMatching(
+      /no tensor 'model\.embed_tokens\.weight', which its config\.json calls for \(gemma3_text\), but 'language_model\.model\.embed_tokens\.weight': config\.json and weights are of different classes/,
+    ),
+  })
+})
