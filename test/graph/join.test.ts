@@ -53,7 +53,7 @@ it.each(['deepseek-v2-lite', 'moonlight-16b-a3b'])('%s: parts of a latent are wh
   const { kv_lora_rank: rank, qk_rope_head_dim: rotated } = config
   const queries = joined.outputs[0]!.cols - rank - rotated
   expect(queries).toBe(config.num_attention_heads * (config.qk_nope_head_dim + rotated))
-  const latent = named(/kv_a_layernorm$/).inputs.find((t) => t?.cols === rank && t.rows === 128)!
+  const latent = named(/kv_a_layernorm$/).inputs.find((t) => t?.cols === rank && t?.rows === 128)!
   expect([latent.buffer, latent.offset, latent.stride]).toEqual([joined.outputs[0]!.buffer, queries, queries + rank + rotated])
   expect(buffers.filter(({ name }) => /kv_a_proj_with_mqa\.product$/.test(name))).toEqual([])
 })
