@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import { isParameter, isSaved, matches } from '../adapters/match.ts'
+import { settleOwn } from '../adapters/own-linears.ts'
 import { settlePatterns } from '../adapters/patterns.ts'
 import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
@@ -39,15 +40,16 @@ export function checkBeforeWeights(spec: AdapterSpec, model: Model): void {
  * @throws SaqrError OPTION_MODULES, and FORMAT_ADAPTER where its tensors are not those that its configuration means
  */
 export function checkLoadable(folder: string, { model, base, file }: { model: Model; base: string; file: boolean }): void {
-  const { adapter, recorder } = overModel({ kind: 'lora', config: readAdapterConfig(folder) }, model)
+  const given = file ? readAdapter(folder) : null
+  const { adapter, recorder } = overModel({ kind: 'lora', config: given?.config ?? readAdapterConfig(folder) }, model)
   checkTargets(adapter, model, recorder)
-  if (!file) return
+  if (!given) return
   const { head } = model
   // these may be of another size than config.json says, and one weight or two: files tell, the adapter's own among them
   const ends = [`${head.path}.`, ...[...parametersOf(model).values()].flatMap(({ role, name }) => (role === 'embedding' ? [name.replace(/weight$/, '')] : []))] // biome-ignore format: short
   const passOver = (name: string) => ends.some((path) => name.startsWith(path))
   const trained = recorder.parameters
-  placesOf(readAdapter(folder), folder, { model, path: base, config: adapter.config!, trained, passOver })
+  placesOf(given, folder, { model, path: base, config: adapter.config!, trained, passOver })
 }
 
 export function overModel(spec: AdapterSpec, model: Model): Opened {
@@ -66,7 +68,8 @@ export function checkTargets({ config }: Adapter, model: Model, recorder: Opened
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   if (spec.kind !== 'lora') return spec
   const tensors = () => [...parametersOf(model).values()]
-  const config = model.experts || model.apart ? settleTargets(spec.config, model, tensors()) : spec.config
+  const own = settleOwn(spec.config, model, tensors)
+  const config = model.experts || model.apart ? settleTargets(own, model, tensors()) : own
   return { kind: 'lora', config: settlePatterns(config, model, tensors) }
 }
 
