@@ -121,6 +121,21 @@ it.each<[string, string, Older, string[]]>([
     { targets: String.raw`.*(q_b_proj|mlp\.experts\.\d+\.(gate|up|down)_proj)`, has: /q_b_proj$|\.mlp\.experts\./ },
     ['gate_up_proj', 'down_proj'],
   ],
+  [
+    'experts and router of one layer alone',
+    'qwen3-moe-all-linear',
+    { targets: String.raw`.*layers\.2\..*`, has: /layers\.2\..*_proj$|layers\.2\.mlp\.gate$/ },
+    ['model.layers.2.mlp.experts.down_proj', 'model.layers.2.mlp.experts.gate_up_proj', 'model.layers.2.mlp.gate.weight'],
+  ],
+  [
+    'experts of a scale by pattern, which PEFT 0.21 drops',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, alphas: { gate_proj: 3, up_proj: 3, down_proj: 5 } },
+    [
+      ...KINDS.map((kind) => `mlp.${kind}.weight`),
+      ...[0, 2].flatMap((layer) => ['gate_up_proj', 'down_proj'].map((kind) => `model.layers.${layer}.mlp.experts.${kind}`)),
+    ],
+  ],
 ])('of transformers 4: %s', async (_, name, given, parameters) => {
   const model = join(families, name, 'model')
   const { folder, right, modules } = await older(model, given)
@@ -136,6 +151,14 @@ it.each<[string, string, Older, string[]]>([
   // in today's form it is the same adapter
   const again = await taken(model, saved)
   for (const [key, values] of again.tensors) expect(values, key).toEqual(tensors.get(key))
+})
+
+it('gate and up of unlike scales can’t be one tensor’s: refused by name', async () => {
+  const model = join(families, 'qwen3-moe-all-linear/model')
+  const { folder } = await older(model, { targets: LIST, has: ALL, alphas: { up_proj: 3 } })
+  expect(() => checkLoadable(folder, { model: openConfig(readConfig(model)), base: 'the base', file: true })).toThrow(
+    /alphaPattern has 8 for model\.layers\.0\.mlp\.experts\.0\.gate_proj and 3 for model\.layers\.0\.mlp\.experts\.0\.up_proj: they lie in one tensor/,
+  )
 })
 
 it('what PEFT 0.21 wrote is as it was', async () => {
