@@ -5,7 +5,7 @@ import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type Known, lookUp } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { readAdapterConfig } from '../formats/peft/config.ts'
+import { adapterConfigIn } from '../formats/peft/read.ts'
 import type { Model } from '../models/family.ts'
 import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
 import type { VerbOptions } from '../train/options/common.ts'
@@ -47,6 +47,6 @@ export async function lookUpForTraining(o: VerbOptions, io: Io): Promise<Known> 
 function checkAdapter(name: string, adapter: string | null, model: Model, o: VerbOptions): void {
   if (adapter !== null && o.usePeft)
     throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
-  checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name, model)
+  checkAdapterOptions(o, adapter === null ? null : adapterConfigIn(adapter), name, model)
   if (o.loadIn4bit && adapter === null && !o.usePeft) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
 }

@@ -55,6 +55,11 @@ const PARTS: Readonly<Record<string, 'lora' | 'base' | 'bias' | 'tokens' | 'copy
 const endings = new RegExp(`^(.+?)\\.(${Object.keys(PARTS).join('|').replaceAll('.', '\\.')})$`)
 const unsupportedParts = /\.(lora_magnitude_vector|lora_[A-Za-z_]+)(\.|$)/
 
+/** Its configuration, with what its file has where that is here too. */
+export function adapterConfigIn(folder: string): AdapterConfig {
+  return isFile(join(folder, 'adapter_model.safetensors')) ? readAdapter(folder).config : readAdapterConfig(folder)
+}
+
 /** Errors: FORMAT_ADAPTER and those of `readSafetensors`. */
 export function readAdapter(folder: string): Adapter {
   const config = readAdapterConfig(folder)
@@ -90,7 +95,7 @@ export function readAdapter(folder: string): Adapter {
   for (const [name, tensor] of copies) if (!adapter.saved.has(name)) adapter.saved.set(name, tensor)
   if (adapter.stored.size === 0) throw bad(path, 'holds no adapter tensor')
   for (const [module, found] of lora) adapter.modules.set(module, pair(module, found, config, path))
-  return adapter
+  return { ...adapter, config: { ...config, inFile: [...lora.keys()] } }
 }
 
 function checkTensor(path: string, key: string, { dtype, storage, rows, cols }: CheckpointTensor): void {
