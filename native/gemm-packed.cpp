@@ -95,12 +95,16 @@ struct Block {
     for (int64_t q = panels.from; q < panels.to; q++) {
       const int64_t n = columns.start(q), cols = columns.size(q), column = n - left, vectors = columns.step(q) / W;
       const float* b = laid.at(q, units);
+      const bool more = q + 1 < panels.to;
+      const char* next = reinterpret_cast<const char*>(more ? laid.at(q + 1, units) : b);
+      const int64_t lines = more ? columns.step(q + 1) * 4 / 64 : 0;
       for (int64_t p = 0; p < high; p++) {
         const int64_t height = start[p + 1] - start[p], stride = sums ? sumStride : kWide;
         float* c = sums ? sums + (start[p] - m.from) * sumStride + column : tile;
         ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
-        tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole);
+        tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole,
+                                         p < lines ? Ahead{next + p * depth * 64, 64} : Ahead{reinterpret_cast<const char*>(b), 0});
         if (last && !whole) applyEpilogue(problem.epilogue, start[p], n, height, cols, c, stride, scratch.bias + column);
       }
     }
