@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Dataset } from '../src/data/dataset.ts'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
-import type { LoadedPlan } from '../src/devices/device.ts'
+import { type LoadedPlan, overheadBytes } from '../src/devices/device.ts'
 import { storeBytes } from '../src/engine/budget.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenedModel } from '../src/engine/opened-model.ts'
@@ -89,7 +89,7 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
     gradients: true,
   }
   const all = tracePass({ ...spec, tokens: 2048 }).lower(() => 'all').arena
-  return all * share + storeBytes(model.recorder, layout, { rule: 'adamw' }, opened.nested) + device.describe().overhead
+  return all * share + storeBytes(model.recorder, layout, { rule: 'adamw' }, opened.nested) + overheadBytes(device.describe().overhead)
 }
 
 const device = new ProfiledDevice({ threads: Number(threads), variant: variant || undefined })

@@ -80,11 +80,10 @@ function pinned(n: number): string[] {
 
 function run(side: string, n: number, command: string[]): Result {
   const [file, ...args] = [...pinned(n), ...command]
-  const text = execFileSync(file!, args, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: String(n) },
-  })
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: String(n) }
+  const { status, stdout: text, stderr } = spawnSync(file!, args, { encoding: 'utf8', maxBuffer: 1 << 28, env })
+  if (status !== 0)
+    throw new Error(`${side} of ${args.at(-1)} with ${n} threads ended with ${status}: ${stderr.trim().split('\n').slice(-8).join('\n  ')}`)
   const line = text.trim().split('\n').at(-1)!
   appendFileSync(out, `${JSON.stringify({ side, threads: n, ...JSON.parse(line) })}\n`)
   return JSON.parse(line) as Result

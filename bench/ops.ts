@@ -1,9 +1,11 @@
 /**
  * Op by op at real sizes: time, what it moves and computes in it, and how much of the machine's limit that is. The limit is the longer of
  * FLOPs over the multiply-add probe and bytes over the copy probe (`Device.limits`). What memory limits runs on many copies in turn, more
- * than the caches hold; `--warm` runs on one, as in a pass where the op before has just written it.
+ * than the caches hold; `--warm` runs on one, as in a pass where the op before has just written it. Several variants are timed run by run
+ * in turns, so that what else the machine does falls on all of them; each line but the first's ends with its time over the first's. A
+ * library built of other sources is a variant too: native/build/saqr-before.so is called before.
  *
- *   bench:ops [--threads N] [--variant NAME] [--dtype f32|bf16] [--warm] [part of an op's or case's name …]
+ *   bench:ops [--threads N[,N …]] [--variant NAME[,NAME …]] [--dtype f32|bf16] [--warm] [--seconds S] [part of an op's or case's name …]
  */
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
@@ -16,7 +18,7 @@ import type { OpCase } from '../src/ops/op.ts'
 import { type Activation, draw } from '../test/ops/draw.ts'
 import { activations, type Recorded, record, withStore } from '../test/ops/harness.ts'
 
-/** a case runs at least this often and this long; the shortest time counts: others use the machine too */
+/** a case runs at least this often, and this long by default; the shortest time counts: others use the machine too */
 const RUNS = 5
 const SECONDS = 0.5
 /** bytes that no cache holds, and copies that are enough */
@@ -29,8 +31,15 @@ interface Timing {
   bytes: number
 }
 
-async function time(device: Device, c: OpCase, activation: Activation, warm: boolean): Promise<Timing> {
-  const limits = device.limits()
+interface Settings {
+  activation: Activation
+  warm: boolean
+  seconds: number
+}
+
+/** on each device, a run of one after a run of the other */
+async function time(devices: readonly Device[], c: OpCase, { activation, warm, seconds }: Settings): Promise<Timing[]> {
+  const limits = devices[0]!.limits()
   const drawn = draw(c, activation)
   const one = planOf([record(c, drawn)])
   const flops = flopsOf(c, one)
@@ -38,23 +47,30 @@ async function time(device: Device, c: OpCase, activation: Activation, warm: boo
   const copies = warm || flops / limits[activation] > bytes / limits.copy ? 1 : Math.min(MOST_COPIES, Math.ceil(BEYOND_CACHES / bytes))
   const recorded = Array.from({ length: copies }, (_, i) => record(c, drawn, `copy ${i} `))
   const stored = recorded.flatMap((r) => r.stored)
-  return withStore(device, stored, async () => {
-    const loaded = device.load(planOf(recorded), { profile: true })
-    const items = [{ plan: loaded, segment: 'all' }]
-    const inputs = Object.assign({}, ...recorded.map((r) => r.uploads))
-    const total = () => loaded.seconds!.reduce((sum, s) => sum + s, 0)
-    await device.run(items, inputs)
-    let shortest = Infinity
-    for (let run = 0, spent = 0; run < RUNS || spent < SECONDS; run++) {
-      const before = total()
-      await device.run(items, {})
-      const seconds = total() - before
-      shortest = Math.min(shortest, seconds / copies)
-      spent += seconds
-    }
-    loaded.dispose()
-    return { seconds: shortest, flops, bytes }
-  })
+  const shortest = devices.map(() => Infinity)
+  const runs: (() => Promise<void>)[] = []
+  const all = devices.reduceRight<() => Promise<void>>(
+    (inner, device, d) => () =>
+      withStore(device, stored, async () => {
+        const loaded = device.load(planOf(recorded), { profile: true })
+        const items = [{ plan: loaded, segment: 'all' }]
+        const total = () => loaded.seconds!.reduce((sum, s) => sum + s, 0)
+        await device.run(items, Object.assign({}, ...recorded.map((r) => r.uploads)))
+        runs[d] = async () => {
+          const before = total()
+          await device.run(items, {})
+          shortest[d] = Math.min(shortest[d]!, (total() - before) / copies)
+        }
+        await inner()
+        loaded.dispose()
+      }),
+    async () => {
+      const until = performance.now() + 1e3 * seconds * devices.length
+      for (let run = 0; run < RUNS || performance.now() < until; run++) for (const once of runs) await once()
+    },
+  )
+  await all()
+  return shortest.map((least) => ({ seconds: least, flops, bytes }))
 }
 
 /** FLOPs of a case: attention's by the pairs of query and key that its mask lets see each other. */
@@ -79,41 +95,64 @@ function planOf(recorded: readonly Recorded[]): Plan {
   return lower([{ name: 'all', nodes }], { tokens: 1, pinned: [...new Set([...recorded.flatMap((r) => r.pinned), ...outputs])] })
 }
 
+const giga = (x: number) => (x / 1e9).toFixed(1)
+
+/** `times`: of the first device's time, where there are several */
+function line(c: OpCase, activation: Activation, device: Device, { seconds, flops, bytes }: Timing, times?: number): string {
+  const limits = device.limits()
+  const compute = flops / limits[activation]
+  const memory = bytes / limits.copy
+  const share = (100 * Math.max(compute, memory)) / seconds
+  const columns = [
+    `${c.op.name}: ${c.name}`.padEnd(64),
+    activation.padEnd(4),
+    `${(seconds * 1e3).toFixed(3)} ms`.padStart(12),
+    `${giga(flops / seconds)} GFLOP/s`.padStart(15),
+    `${giga(bytes / seconds)} GB/s`.padStart(12),
+    `${share.toFixed(0)} % of ${compute > memory ? 'multiply-adds' : 'copy'}`.padStart(22),
+    ...(times === undefined ? [] : [times.toFixed(3).padStart(7)]),
+  ]
+  return columns.join(' ')
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { threads: { type: 'string' }, variant: { type: 'string' }, dtype: { type: 'string' }, warm: { type: 'boolean' } },
+    options: {
+      threads: { type: 'string' },
+      variant: { type: 'string' },
+      dtype: { type: 'string' },
+      warm: { type: 'boolean' },
+      seconds: { type: 'string' },
+    },
   })
-  const device = new CpuDevice({ threads: values.threads ? Number(values.threads) : undefined, variant: values.variant })
-  const limits = device.limits()
-  const giga = (x: number) => (x / 1e9).toFixed(1)
-  console.log(
-    `${device.describe().label}: f32 ${giga(limits.f32)} GFLOP/s, bf16 ${giga(limits.bf16)} GFLOP/s, copy ${giga(limits.copy)} GB/s`,
-  )
-  const chosen = cases.filter(
-    (c) =>
-      c.bench &&
-      device.describe().has(c.op.name) &&
-      (positionals.length === 0 || positionals.some((p) => `${c.op.name}: ${c.name}`.includes(p))),
-  )
-  for (const c of chosen) {
-    for (const activation of activations(c).filter((a) => !values.dtype || a === values.dtype)) {
-      const { seconds, flops, bytes } = await time(device, c, activation, values.warm === true)
-      const compute = flops / limits[activation]
-      const memory = bytes / limits.copy
-      const share = (100 * Math.max(compute, memory)) / seconds
-      const columns = [
-        `${c.op.name}: ${c.name}`.padEnd(64),
-        activation.padEnd(4),
-        `${(seconds * 1e3).toFixed(3)} ms`.padStart(12),
-        `${giga(flops / seconds)} GFLOP/s`.padStart(15),
-        `${giga(bytes / seconds)} GB/s`.padStart(12),
-        `${share.toFixed(0)} % of ${compute > memory ? 'multiply-adds' : 'copy'}`.padStart(22),
-      ]
-      console.log(columns.join(' '))
+  const counts = values.threads ? values.threads.split(',').map(Number) : [undefined]
+  const variants = values.variant ? values.variant.split(',') : [undefined]
+  const seconds = values.seconds ? Number(values.seconds) : SECONDS
+  for (const threads of counts) {
+    const devices = variants.map((variant) => new CpuDevice({ threads, variant }))
+    for (const device of devices) {
+      const limits = device.limits()
+      console.log(
+        `${device.describe().label}: f32 ${giga(limits.f32)} GFLOP/s, bf16 ${giga(limits.bf16)} GFLOP/s, copy ${giga(limits.copy)} GB/s`,
+      )
     }
+    const chosen = cases.filter(
+      (c) =>
+        c.bench &&
+        devices[0]!.describe().has(c.op.name) &&
+        (positionals.length === 0 || positionals.some((p) => `${c.op.name}: ${c.name}`.includes(p))),
+    )
+    for (const c of chosen) {
+      for (const activation of activations(c).filter((a) => !values.dtype || a === values.dtype)) {
+        const timings = await time(devices, c, { activation, warm: values.warm === true, seconds })
+        timings.forEach((timing, d) => {
+          console.log(line(c, activation, devices[d]!, timing, d === 0 ? undefined : timing.seconds / timings[0]!.seconds))
+        })
+      }
+    }
+    for (const device of devices) device.dispose()
   }
-  device.dispose()
 }
 
 await main()

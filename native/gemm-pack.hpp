@@ -20,12 +20,7 @@ struct Panels {
   int64_t floats(int64_t units) const { return at(count(), units); }
 };
 
-// A thread's share of c
-struct Area {
-  Range m, n;
-};
 constexpr int64_t kMaxCols = 2048;  // of b, laid out at once
-Area areaOf(const Problem& problem, const Worker& worker);
 int64_t totalUnits(const Problem& problem, Form form);
 
 // How a worker's scratch is divided
@@ -58,7 +53,7 @@ inline void pack(const Problem& problem, const Side& side, Form form, const Pane
 }
 
 // The ways to multiply; which one is taken depends on shapes and dtypes alone
-void multiplyPacked(const Problem& problem, Worker& worker);
+bool multiplyPacked(const Problem& problem, Worker& worker);  // whether threads shared what they laid out
 bool fitsDirect(const Problem& problem);
 void multiplyDirect(const Problem& problem, Worker& worker);
 bool fitsOuter(const Problem& problem);

@@ -1,13 +1,18 @@
-// Products of any size: blocks of both operands are laid out in panels that stay in the caches, tiles of c are held in registers.
+// Products of any size: blocks of both operands are laid out in panels that stay in the caches, tiles of c are held in registers. Threads
+// that multiply the same columns of b lay them out together, a part each, in memory that all share; where each has columns of its own,
+// each lays them out in its scratch and waits for nobody.
 #include <algorithm>
 #include "gemm-pack.hpp"
+#include "gemm-split.hpp"
 
 namespace saqr::gemm {
+
+namespace {
 
 constexpr int64_t kStreamingFrom = 32 << 20;  // bytes of a result that no cache keeps
 
 // The rows of a that are laid out next. (Only the first part's: others are small.)
-static Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
+Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
   const Tensor& t = problem.a.part(0);
   const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
   const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
@@ -49,28 +54,47 @@ class Results {
   bool inside_, streaming_;
 };
 
-// One block of the product: panels of a and b over some units of the reduction.
+// The reduction in blocks of nearly one depth, each a sum of its own
+struct Blocks {
+  int64_t units, count;
+  Range operator[](int64_t i) const { return {units * i / count, units * (i + 1) / count}; }
+  Range all(Range blocks) const { return {(*this)[blocks.from].from, (*this)[blocks.to - 1].to}; }
+  int64_t depth() const { return ceilDiv(units, count); }
+};
+
+// Columns of b over some blocks of the reduction, laid out at `b`
+struct Laid {
+  const float* b;
+  Panels columns;
+  Range units;
+  const float* at(int64_t panel, Range block) const {
+    return b + columns.at(panel, units.to - units.from) + (block.from - units.from) * columns.step(panel);
+  }
+};
+
+// A thread's panels of columns over a block of the reduction
 struct Block {
   const Problem& problem;
   Form form;
   Range units;
-  bool first, last;       // of the reduction
-  const Panels& columns;  // laid out at scratch.columns
+  bool first, last;  // of the reduction
+  const Laid& laid;
+  Range panels;
   const Scratch& scratch;
-  float* sums;            // of the block's rows between two blocks of the reduction, or null: there is but one
+  float* sums;  // of the block's rows between two blocks of the reduction, or null: there is but one
   int64_t sumStride;
 
   void run(Range m, Fetch ahead, Results& results) const {
-    const Panels rows{m.from, m.to, true};
-    const int64_t depth = units.to - units.from, high = rows.count(), wide = columns.count();
+    const Panels rows{m.from, m.to, true}, &columns = laid.columns;
+    const int64_t depth = units.to - units.from, high = rows.count(), left = columns.start(panels.from);
     pack(problem, problem.a, form, rows, units.from, units.to, scratch.rows, scratch.staging);
-    const int64_t atOnce = ahead.lines() / (high * wide) + 1;
+    const int64_t atOnce = ahead.lines() / (high * (panels.to - panels.from)) + 1;
     int64_t start[Scratch::kRowBlock / kTall + 1];
     for (int64_t p = 0; p <= high; p++) start[p] = rows.start(p);
     alignas(64) float tile[kTall * kWide];
-    for (int64_t q = 0; q < wide; q++) {
-      const int64_t n = columns.start(q), cols = columns.size(q), column = n - columns.from, vectors = columns.step(q) / W;
-      const float* b = scratch.columns + columns.at(q, depth);
+    for (int64_t q = panels.from; q < panels.to; q++) {
+      const int64_t n = columns.start(q), cols = columns.size(q), column = n - left, vectors = columns.step(q) / W;
+      const float* b = laid.at(q, units);
       for (int64_t p = 0; p < high; p++) {
         const int64_t height = start[p + 1] - start[p], stride = sums ? sumStride : kWide;
         float* c = sums ? sums + (start[p] - m.from) * sumStride + column : tile;
@@ -83,42 +107,134 @@ struct Block {
   }
 };
 
-void multiplyPacked(const Problem& problem, Worker& worker) {
-  const Form form = problem.form();
-  const Area area = areaOf(problem, worker);
-  if (area.m.from == area.m.to || area.n.from == area.n.to) return;
-  const Scratch scratch(worker);
-  const int64_t units = totalUnits(problem, form), blocks = std::max<int64_t>(1, (units + Scratch::kDepth - 1) / Scratch::kDepth);
+// What a thread multiplies between two layings out: its rows and panels over some blocks of the reduction. False: the run is aborted.
+bool multiplyLaid(const Problem& problem, Form form, const Blocks& blocks, const Laid& laid, Range some, const Share& own, const Scratch& scratch,
+                  Results& results, Worker& worker) {
+  const int64_t rows = own.rows.to - own.rows.from, count = ceilDiv(rows, Scratch::kRowBlock);  // of blocks of rows, nearly equal
+  const int64_t left = laid.columns.start(own.cols.from), right = laid.columns.start(own.cols.to);
+  if (rows < 1 || left == right) return !worker.aborted();
+  const int64_t stride = ceilDiv(right - left, kWide) * kWide;
+  auto rowBlock = [&](int64_t r) { return Range{own.rows.from + rows * r / count, own.rows.from + rows * (r + 1) / count}; };
+  loadBias(problem.epilogue, left, right - left, scratch.bias);
+  for (int64_t i = some.from; i < some.to; i++) {
+    for (int64_t r = 0; r < count; r++) {
+      if (worker.aborted()) return false;
+      const Fetch ahead = r + 1 < count          ? fetchOf(problem, form, rowBlock(r + 1), blocks[i])
+                          : i + 1 < blocks.count ? fetchOf(problem, form, rowBlock(0), blocks[i + 1])
+                                                 : Fetch();
+      const Range m = rowBlock(r);
+      float* sums = blocks.count == 1 ? nullptr : scratch.sums + (m.from - own.rows.from) * stride;
+      Block{problem, form, blocks[i], i == 0, i + 1 == blocks.count, laid, own.cols, scratch, sums, stride}.run(m, ahead, results);
+    }
+  }
+  return true;
+}
+
+// --- columns of one thread ---
+void multiplyOwn(const Problem& problem, Form form, const Blocks& blocks, Range n, const Scratch& scratch, Results& results, Worker& worker) {
+  if (n.from == n.to) return;
   // columns of a block, rows whose sums are kept between two blocks of the reduction: what fits
-  const int64_t fitting = Scratch::kColumns / 4 / ((units + blocks - 1) / blocks) / kWide * kWide;
-  const int64_t cols = std::min({fitting, kMaxCols, (area.n.to - area.n.from + kWide - 1) / kWide * kWide});
-  const int64_t rows = blocks == 1 ? problem.M : Scratch::kSums / 4 / cols / Scratch::kRowBlock * Scratch::kRowBlock;
-  Results results(problem.epilogue, form);
-  for (int64_t m0 = area.m.from; m0 < area.m.to; m0 += rows) {
-    const int64_t m1 = std::min(area.m.to, m0 + rows);
-    for (int64_t n0 = area.n.from; n0 < area.n.to; n0 += cols) {
-      const Panels columns{n0, std::min(area.n.to, n0 + cols), false};
-      loadBias(problem.epilogue, n0, columns.to - n0, scratch.bias);
-      for (int64_t i = 0; i < blocks; i++) {
-        auto block = [&](int64_t at) { return Range{units * at / blocks, units * (at + 1) / blocks}; };
-        const Range depth = block(i);
-        pack(problem, problem.b, form, columns, depth.from, depth.to, scratch.columns, scratch.staging);
-        for (int64_t m = m0; m < m1; m += Scratch::kRowBlock) {
-          if (worker.aborted()) return;
-          const int64_t end = std::min(m1, m + Scratch::kRowBlock);
-          auto rowBlock = [&](int64_t from) { return Range{from, std::min(m1, from + Scratch::kRowBlock)}; };
-          const Fetch ahead = end < m1         ? fetchOf(problem, form, rowBlock(end), depth)
-                              : i + 1 < blocks ? fetchOf(problem, form, rowBlock(m0), block(i + 1))
-                                               : Fetch();
-          float* sums = blocks == 1 ? nullptr : scratch.sums + (m - m0) * cols;
-          Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, ahead, results);
-        }
+  const int64_t fitting = Scratch::kColumns / 4 / blocks.depth() / kWide * kWide;
+  const int64_t cols = std::min({fitting, kMaxCols, ceilDiv(n.to - n.from, kWide) * kWide});
+  const int64_t rows = blocks.count == 1 ? problem.M : Scratch::kSums / 4 / cols / Scratch::kRowBlock * Scratch::kRowBlock;
+  for (int64_t m0 = 0; m0 < problem.M; m0 += rows) {
+    for (int64_t n0 = n.from; n0 < n.to; n0 += cols) {
+      const Panels columns{n0, std::min(n.to, n0 + cols), false};
+      for (int64_t i = 0; i < blocks.count; i++) {
+        pack(problem, problem.b, form, columns, blocks[i].from, blocks[i].to, scratch.columns, scratch.staging);
+        const Laid laid{scratch.columns, columns, blocks[i]};
+        const Share own{{m0, std::min(problem.M, m0 + rows)}, {0, columns.count()}};
+        if (!multiplyLaid(problem, form, blocks, laid, {i, i + 1}, own, scratch, results, worker)) return;
       }
     }
+  }
+}
+
+// --- columns that threads share ---
+constexpr int64_t kHalf = kSharedBytes / 2, kTogether = 4 << 20;  // bytes of b laid out at once: most, and what more blocks are added up to
+static_assert(kMaxCols * (Scratch::kDepth + 1) * 4 <= kHalf);
+
+// Multiply-adds for one element of the reduction, of the thread with the most; laying one out costs as much as about five, fetching what
+// others laid out as two.
+Split splitOf(const Problem& problem, int64_t rows, int64_t cols, bool keepsSums, const Worker& worker) {
+  const bool quantised = problem.b.part(0).dtype == DType::nf4 || inBlocks(problem.b.part(0));
+  return bestSplit(worker.count, [&](const Split& split) {
+    const int64_t m = ceilDiv(rows, split.down), n = ceilDiv(ceilDiv(cols, kWide), split.across) * kWide;
+    if (keepsSums && m * n * 4 > Scratch::kSums) return INT64_MAX;
+    return m * n + 5 * m + (split.down > 1 ? 2 * n : 0) + ceilDiv((quantised ? 10 : 5) * n, split.down);
+  });
+}
+
+// A thread's part in laying out its columns over some units: of rows of b that are units some rows, of rows that are columns whole ones
+// where they are enough
+void packShare(const Problem& problem, Form form, const Panels& columns, const Share& own, Range units, float* out, char* staging) {
+  const int64_t depth = units.to - units.from;
+  auto some = [&](Range panels, int64_t from, int64_t to) {
+    if (panels.from >= panels.to || from >= to) return;
+    const Panels these{columns.start(panels.from), columns.start(panels.to), false};
+    pack(problem, problem.b, form, these, units.from + from, units.from + to, out + columns.at(panels.from, depth), {depth, units.from}, staging);
+  };
+  if (problem.b.transposed) return some(own.cols, depth * own.part / own.parts, depth * (own.part + 1) / own.parts);
+  constexpr int64_t kStep = 4 * W;
+  const int64_t steps = ceilDiv(depth, kStep), items = (own.cols.to - own.cols.from) * steps;
+  const int64_t from = items * own.part / own.parts, to = items * (own.part + 1) / own.parts;
+  const int64_t first = own.cols.from + from / steps, last = own.cols.from + to / steps;  // the panels that may be cut
+  const int64_t begin = from % steps * kStep, end = std::min(depth, to % steps * kStep);
+  if (first == last) return some({first, first + 1}, begin, end);
+  if (begin > 0) some({first, first + 1}, begin, depth);
+  some({begin > 0 ? first + 1 : first, last}, 0, depth);
+  some({last, last + 1}, 0, end);
+}
+
+void multiplyShared(const Problem& problem, Form form, const Blocks& blocks, const Scratch& scratch, Results& results, Worker& worker) {
+  const bool keepsSums = blocks.count > 1;
+  const int64_t pieces = ceilDiv(problem.N, kMaxCols), cols = ceilDiv(ceilDiv(problem.N, pieces), kWide) * kWide;
+  const int64_t together = std::max<int64_t>(1, kTogether / 4 / (cols * blocks.depth()));
+  int64_t rows = problem.M;
+  auto fits = [&] {
+    const Split split = splitOf(problem, rows, cols, keepsSums, worker);
+    return !keepsSums || ceilDiv(rows, split.down) * ceilDiv(cols / kWide, split.across) * kWide * 4 <= Scratch::kSums;
+  };
+  while (!fits()) rows = ceilDiv(rows, 2);
+  int64_t turn = 0;
+  for (int64_t m0 = 0; m0 < problem.M; m0 += rows) {
+    const int64_t m1 = std::min(problem.M, m0 + rows);
+    for (int64_t n0 = 0; n0 < problem.N; n0 += cols) {
+      const Panels columns{n0, std::min(problem.N, n0 + cols), false};
+      const Split split = splitOf(problem, m1 - m0, columns.to - n0, keepsSums, worker);
+      Share own = shareOf(split, m1 - m0, columns.count(), worker.id);
+      own.rows = {m0 + own.rows.from, m0 + own.rows.to};
+      for (int64_t i = 0; i < blocks.count; i += together, turn++) {
+        // the halves take turns: whoever writes one has passed a barrier since it was last read
+        float* b = reinterpret_cast<float*>(worker.shared + turn % 2 * kHalf);
+        const Range some{i, std::min(blocks.count, i + together)};
+        const Laid laid{b, columns, blocks.all(some)};
+        packShare(problem, form, columns, own, laid.units, b, scratch.staging);
+        worker.barrier();
+        if (!multiplyLaid(problem, form, blocks, laid, some, own, scratch, results, worker)) return;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool multiplyPacked(const Problem& problem, Worker& worker) {
+  const Form form = problem.form();
+  const Scratch scratch(worker);
+  const int64_t units = totalUnits(problem, form);
+  const Blocks blocks{units, std::max<int64_t>(1, ceilDiv(units, Scratch::kDepth))};
+  Results results(problem.epilogue, form);
+  const bool shared = splitOf(problem, problem.M, problem.N, false, worker).down > 1;
+  if (shared) multiplyShared(problem, form, blocks, scratch, results, worker);
+  else {
+    const Range panels = share(worker, ceilDiv(problem.N, kWide));
+    multiplyOwn(problem, form, blocks, {panels.from * kWide, std::min(problem.N, panels.to * kWide)}, scratch, results, worker);
   }
 #if defined(__x86_64__)
   _mm_sfence();  // what was streamed comes before the barrier
 #endif
+  return shared;
 }
 
 }  // namespace saqr::gemm

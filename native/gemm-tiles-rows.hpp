@@ -1,12 +1,12 @@
 // Rows of a for products by tiles: laid out step by step, [steps][32 rows][64 bytes], or as they lie in the tensor.
 #pragma once
+#include "gemm-split.hpp"
 #include "gemm-tiles-panel.hpp"
 #include "gemm-units.hpp"
 
 #if SAQR_TILES
 namespace saqr::gemm {
 
-inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t stepsOf(const Problem& problem, int p) { return ceilDiv(unitsOf(Form::bf16, problem.a.depth(p)), kUnits); }
 inline int64_t totalSteps(const Problem& problem) {
   int64_t steps = 0;

@@ -49,30 +49,13 @@ struct Blocks {
   Range all(Range blocks) const { return {(*this)[blocks.from].from, (*this)[blocks.to - 1].to}; }
 };
 
-// --- threads ---
-// down × across threads, so that the longest share of high × wide panels is the shortest. In steps of a pair of panels: laying out a panel
-// costs about two of a and four of b (which the threads below each other share), one to bring it near.
-struct Split {
-  int64_t down, across;
-};
+// In steps of a pair of panels: laying out a panel costs about two of a and four of b (which the threads below each other share), one to
+// bring it near.
 Split splitOf(int64_t high, int64_t wide, int64_t threads) {
-  Split best{threads, 1};
-  int64_t least = INT64_MAX;
-  for (int64_t across = 1; across <= threads; across++) {
-    const int64_t down = threads / across, m = ceilDiv(high, down), n = ceilDiv(wide, across), cost = m * n + 2 * m + n + ceilDiv(4 * n, down);
-    if (cost < least) least = cost, best = {down, across};
-  }
-  return best;
-}
-// A thread's panels, and its part in laying out the columns
-struct Share {
-  Range rows{0, 0}, cols{0, 0};
-  int64_t part = 0, parts = 1;
-};
-Share shareOf(const Split& split, int64_t high, int64_t wide, int64_t thread) {
-  const int64_t i = thread / split.across, j = thread % split.across;
-  if (i >= split.down) return {};
-  return {{high * i / split.down, high * (i + 1) / split.down}, {wide * j / split.across, wide * (j + 1) / split.across}, i, split.down};
+  return bestSplit(threads, [&](const Split& split) {
+    const int64_t m = ceilDiv(high, split.down), n = ceilDiv(wide, split.across);
+    return m * n + 2 * m + n + ceilDiv(4 * n, split.down);
+  });
 }
 
 // A thread's part in laying out its columns of b over some steps: whole panels where rows of b are its columns, rows of several panels else

@@ -1,8 +1,5 @@
 #include "gemm.hpp"
-#include <algorithm>
-#include <cmath>
 #include "gemm-pack.hpp"
-#include "tiles.hpp"
 
 namespace saqr::gemm {
 
@@ -32,37 +29,13 @@ int64_t totalUnits(const Problem& problem, Form form) {
   return units;
 }
 
-Area areaOf(const Problem& problem, const Worker& worker) {
-  const int64_t colBlocks = (problem.N + kWide - 1) / kWide;
-  const bool quantised = problem.b.part(0).dtype == DType::nf4 || inBlocks(problem.b.part(0));
-  int best = 1;
-  double least = 1e300;
-  for (int down = 1; down <= worker.count; down++) {
-    if (worker.count % down) continue;
-    const int64_t across = worker.count / down;
-    const double m = static_cast<double>((problem.M + down - 1) / down), n = static_cast<double>((colBlocks + across - 1) / across * kWide);
-    // multiply-adds for one element of the reduction; laying one out costs as much as about five
-    const double cost = m * n + 5 * m * std::ceil(n / kMaxCols) + (quantised ? 10 : 5) * n;
-    if (cost < least) least = cost, best = down;
-  }
-  const int across = worker.count / best, i = worker.id / across, j = worker.id % across;
-  auto column = [&](int64_t at) { return std::min(problem.N, colBlocks * at / across * kWide); };
-  return {{problem.M * i / best, problem.M * (i + 1) / best}, {column(j), column(j + 1)}};
-}
-
-void multiply(const Problem& problem, Worker& worker) {
-  if (problem.M < 1 || problem.N < 1) return;
-  if (fitsGemv(problem)) return multiplyGemv(problem, worker);
-  if (fitsTiles(problem)) return multiplyTiles(problem, worker);
-  if (fitsDirect(problem)) return multiplyDirect(problem, worker);
-  if (fitsOuter(problem)) return multiplyOuter(problem, worker);
-  multiplyPacked(problem, worker);
-}
-
-void between([[maybe_unused]] Worker& worker) {
-#if SAQR_TILES
-  worker.barrier();
-#endif
+bool multiply(const Problem& problem, Worker& worker) {
+  if (problem.M < 1 || problem.N < 1) return false;
+  if (fitsGemv(problem)) return multiplyGemv(problem, worker), false;
+  if (fitsTiles(problem)) return multiplyTiles(problem, worker), true;
+  if (fitsDirect(problem)) return multiplyDirect(problem, worker), false;
+  if (fitsOuter(problem)) return multiplyOuter(problem, worker), false;
+  return multiplyPacked(problem, worker);
 }
 
 }  // namespace saqr::gemm

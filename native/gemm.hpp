@@ -37,10 +37,8 @@ struct Problem {
   const char* refusal() const;  // why it can't be multiplied, or null
 };
 
-// Called by all threads; uses all of the worker's scratch. Returns early when the run is aborted.
-void multiply(const Problem& problem, Worker& worker);
-
-// By all threads between two products of one op: what tiles multiply lies in memory that threads share.
-void between(Worker& worker);
+// Called by all threads; uses all of the worker's scratch, and of the memory that threads share. Returns early when the run is aborted.
+// True: threads may still read what others laid out for them, so a barrier has to come before the next product.
+bool multiply(const Problem& problem, Worker& worker);
 
 }  // namespace saqr::gemm

@@ -1,6 +1,6 @@
 /**
  * `npm run test:cuda -- [part …] [--op NAME] [--share I/N] [--most N] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the
- * CPU. Needs a card. Parts take up to a few minutes each: ops, families, training, curves, generation, overlap, memory, faults; and sanitizer (by name alone), which
+ * CPU. Needs a card. Parts take up to a few minutes each: ops, families, training, curves, generation, overlap, memory, cards, faults; and sanitizer (by name alone), which
  * runs ops under NVIDIA's compute-sanitizer, a share of the cases in each process; --most N: cases of at most N numbers alone, for that. tools/cuda-pack.mjs packs it for a machine without a checkout.
  * Exit code 1: something is off.
  */
@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { CudaDevice } from '../src/devices/cuda/device.ts'
 import { cases } from '../src/ops/generated/cases.ts'
+import { checkCards } from './cuda-test/cards.ts'
 import { checkCurves } from './cuda-test/curves.ts'
 import { checkFamilies } from './cuda-test/families.ts'
 import { checkFaults } from './cuda-test/faults.ts'
@@ -32,6 +33,7 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   generation: checkGeneration,
   overlap: checkOverlap,
   memory: checkMemory,
+  cards: checkCards,
   sanitizer: () => checkSanitizer(values.op, most),
   // a kernel's fault leaves the process without its card
   faults: checkFaults,

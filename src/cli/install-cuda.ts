@@ -1,12 +1,12 @@
 /** `saqr doctor --install_cuda`: says what would be fetched, asks, fetches. */
+import { isUsable, visibleCards } from '../devices/cuda/cards.ts'
+import { Compiler } from '../devices/cuda/compiler.ts'
 import { Driver } from '../devices/cuda/driver.ts'
 import { INDEX, type Installation, type InstallRequest, install, installation, LICENCE, sum } from '../devices/cuda/install.ts'
-import { type LibraryName, openLibrary } from '../devices/cuda/libraries.ts'
+import { openLibrary } from '../devices/cuda/libraries.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { shownOf } from '../hub/progress.ts'
 import type { Io } from './verb.ts'
-
-const LIBRARIES: readonly LibraryName[] = ['nvrtc', 'cublasLt']
 
 /**
  * @param major of the CUDA version of the drivers it is for; default: this machine's driver
@@ -16,17 +16,18 @@ const LIBRARIES: readonly LibraryName[] = ['nvrtc', 'cublasLt']
  */
 export async function installCuda(major: number | undefined, yes: boolean, io: Io, request: InstallRequest = {}): Promise<boolean> {
   const { err } = io
-  const found = major === undefined ? paths(driverMajor()) : undefined
+  const here = major === undefined ? machine() : { major }
+  const found = major === undefined ? paths(here) : undefined
   if (found) {
     err.write(`Nothing to install: NVIDIA's libraries are here already.\n${found.map((path) => `  ${path}\n`).join('')}`)
     return true
   }
-  const todo = installation(major ?? driverMajor(), request)
+  const todo = installation(here.major, request)
   if (todo.done) {
     if (major === undefined)
       throw new SaqrError(
         'DEVICE_CUDA_INSTALL',
-        `${todo.folder} is there already, but its libraries can't be loaded. Remove it to have them fetched again.`,
+        `${todo.folder} is there already, but its libraries can't be used, and \`saqr doctor\` says why. Remove it to have them fetched again.`,
       )
     err.write(`Nothing to install: ${todo.folder} is there already.\n`)
     return true
@@ -54,10 +55,20 @@ export async function installCuda(major: number | undefined, yes: boolean, io: I
   return true
 }
 
+/** What the libraries are for. */
+interface Machine {
+  /** of the CUDA version of its driver */
+  major: number
+  /** compute capability of the card that they have to compile for; absent: none is visible */
+  arch?: number
+}
+
 /** @throws SaqrError where there is no driver, which says how to go on without one */
-function driverMajor(): number {
+function machine(): Machine {
   try {
-    return Math.floor(new Driver().version / 1000)
+    const driver = new Driver()
+    const arch = visibleCards(driver).find(isUsable)?.arch
+    return { major: Math.floor(driver.version / 1000), ...(arch !== undefined && { arch }) }
   } catch (cause) {
     if (!(cause instanceof SaqrError) || cause.code !== 'DEVICE_CUDA_MISSING') throw cause
     throw new SaqrError(
@@ -68,10 +79,15 @@ function driverMajor(): number {
   }
 }
 
-/** where both libraries are found for a driver of this version */
-function paths(major: number): string[] | undefined {
+const open = ({ major, arch }: Machine) => [
+  new Compiler({ newest: major, ...(arch !== undefined && { arch }) }).path,
+  openLibrary('cublasLt', major).path,
+]
+
+/** where both libraries are found that serve this machine */
+function paths(here: Machine): string[] | undefined {
   try {
-    return LIBRARIES.map((name) => openLibrary(name, major).path)
+    return open(here)
   } catch (error) {
     if (error instanceof SaqrError && error.code === 'DEVICE_CUDA_LIBRARY') return undefined
     throw error

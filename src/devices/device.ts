@@ -51,6 +51,12 @@ export interface Reach {
   pairsLaunch?: number
 }
 
+/** Memory that no plan names, by what it is for. */
+export interface Overhead {
+  kind: string
+  bytes: number
+}
+
 export interface DeviceDescription {
   kind: string
   /** what a user reads: "2 threads, x86-64-v4-bf16" */
@@ -61,8 +67,8 @@ export interface DeviceDescription {
   /** a longer pass is no faster a token */
   passTokens: number
   reach: Reach
-  /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
-  overhead: number
+  /** memory of the process beside arena and store: runtime, libraries, the device's own */
+  overhead: readonly Overhead[]
   /** and for each token of the vocabulary, where the tokenizer lies in the same memory: its maps and texts, bytes; default 0 */
   overheadPerToken?: number
   /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */
@@ -86,6 +92,8 @@ export interface DeviceDescription {
   copiesAdapters?: boolean
   /** it can run kernels of little arithmetic beside those of much (`Op.beside`), for some memory of its own */
   overlaps?: boolean
+  /** a run that comes while another is under way is queued behind it on the device, without the host: worth beginning early */
+  queues?: boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }
@@ -95,9 +103,13 @@ export function disposed(what = 'this device'): SaqrError {
   return new SaqrError('DEVICE_DISPOSED', `${what} was disposed of`)
 }
 
-/** memory of the process beside arena and store, with a tokenizer of so many tokens; bytes */
-export function overheadOf({ overhead, overheadPerToken = 0 }: DeviceDescription, vocab: number): number {
-  return overhead + vocab * overheadPerToken
+/** memory of the process beside arena and store, with a tokenizer of so many tokens */
+export function overheadOf({ overhead, overheadPerToken = 0 }: DeviceDescription, vocab: number): readonly Overhead[] {
+  return overheadPerToken > 0 ? [...overhead, { kind: 'the tokenizer', bytes: vocab * overheadPerToken }] : overhead
+}
+
+export function overheadBytes(overhead: readonly Overhead[]): number {
+  return overhead.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 export interface RunItem {

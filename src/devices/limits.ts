@@ -10,16 +10,20 @@ import type { Limits } from './device.ts'
 const known = new Map<string, Limits>()
 const place = () => join(cacheFolder(), 'limits.json')
 
+/** What a probe found. `rough`: with too little memory to be sure, so that the next start measures again. */
+export type Measured = Limits & { rough?: true }
+
 /**
  * @param label what the limits are of, beside this machine's processor: threads, variant, card
  * @param anew measure again, whatever is kept (the machine was busy then)
  */
-export function limitsOf(label: string, measure: () => Limits, anew = false): Limits {
+export function limitsOf(label: string, measure: () => Measured, anew = false): Limits {
   const key = `${cpus()[0]?.model ?? process.arch} | ${label}`
   const kept = anew ? undefined : (known.get(key) ?? read()[key])
-  const limits = kept ?? measure()
+  if (kept) return kept
+  const { rough, ...limits } = measure()
   known.set(key, limits)
-  if (!kept) save({ ...read(), [key]: limits })
+  if (!rough) save({ ...read(), [key]: limits })
   return limits
 }
 

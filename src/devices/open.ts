@@ -15,7 +15,7 @@ export interface DeviceOptions {
 const OPTIONS: Checks<DeviceOptions> = { threads: orNull(whole(1, 1024)) }
 
 /**
- * @param name auto, cpu, reference, cuda or cuda:N. auto: the first CUDA card, and the CPU where there is none.
+ * @param name auto, cpu, reference, cuda or cuda:N. cuda: the first CUDA card that saqr can use; auto: the same, and the CPU where there is none.
  * @throws SaqrError DEVICE_… where what was named can't be used, OPTION_… where an option is not the device's
  */
 export async function openDevice(name: string, options: DeviceOptions = {}): Promise<Device> {
@@ -24,12 +24,12 @@ export async function openDevice(name: string, options: DeviceOptions = {}): Pro
   if (name === 'cpu') return new (await import('./cpu/device.ts')).CpuDevice({ threads })
   if (threads !== undefined && name !== 'auto') throw ofTheCpu(name)
   if (name === 'reference') return new (await import('./reference/device.ts')).ReferenceDevice()
-  if (name !== 'auto') return await cuda(Number(name.split(':')[1] ?? 0))
+  if (name !== 'auto') return await cuda(name === 'cuda' ? undefined : Number(name.slice('cuda:'.length)))
   let card: Device
   try {
-    card = await cuda(0)
+    card = await cuda()
   } catch (error) {
-    // no driver or no card: a machine without a GPU. A card whose libraries are missing is told, not passed over.
+    // no driver or no card: a machine without a GPU. A card whose libraries are missing, or that a slip hides, is told, not passed over.
     if (error instanceof SaqrError && error.code === 'DEVICE_CUDA_MISSING') return await openDevice('cpu', options)
     throw error
   }
@@ -44,6 +44,6 @@ const ofTheCpu = (chosen: string) =>
     say`${option('threads')} are the CPU's; the device is ${chosen}: leave it out, or use ${option('device')} cpu`,
   )
 
-async function cuda(ordinal: number): Promise<Device> {
-  return new (await import('./cuda/device.ts')).CudaDevice({ ordinal })
+async function cuda(ordinal?: number): Promise<Device> {
+  return new (await import('./cuda/device.ts')).CudaDevice(ordinal === undefined ? {} : { ordinal })
 }

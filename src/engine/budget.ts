@@ -1,7 +1,7 @@
 /** How a run uses its memory: tokens of a pass, what blocks keep at each size of pass, the arena they share. */
 
 import { paddedTokens } from '../data/passes.ts'
-import { type Device, overheadOf } from '../devices/device.ts'
+import { type Device, overheadBytes, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import type { Stored } from '../graph/dense.ts'
@@ -50,6 +50,8 @@ export interface Budget {
   take: (tokens: number) => MadePass | undefined
   /** the plan of a full pass */
   full: Plan
+  /** bytes of the host's memory, that of store tensors included */
+  host: number
   /** where store tensors are to lie that need not lie on the device */
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
@@ -98,7 +100,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   // graphs with branches take some of the driver's own memory, which no table knows (bench/results/overlap-h100.txt): not where every byte was counted
   const overlaps = request.memory ? false : (description.overlaps ?? false)
-  let fixed = request.store + overheadOf(description, spec.model.vocab)
+  let fixed = request.store + overheadBytes(overheadOf(description, spec.model.vocab))
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
@@ -109,8 +111,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
   const sparse = hostMemory > 0 ? all.stored.filter((tensor) => tensor.sparse) : []
-  const place = all.fits(memory - fixed) ? 'device' : 'host'
-  const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
+  const sparseBytes = sparse.reduce((sum, { bytes }) => sum + bytes, 0)
+  const place = all.fits(memory - fixed) || sparseBytes > hostMemory ? 'device' : 'host'
+  const bytesApart = place === 'host' ? sparseBytes : 0
   fixed -= bytesApart
   const dense = spec.activation === 'bf16' && description.keepsDense ? all.stored.filter(({ dtype }) => dtype === 'nf4') : []
   const keepsDense = all.fits(memory - fixed - denseBytes(dense) - beside(largest))
@@ -162,6 +165,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,
+    host: fitted.plan.plan.host + bytesApart,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
     overlaps,

@@ -1,7 +1,7 @@
 /** Runs passes: a plan for each padded size of a pass, made when it first occurs, all in one arena. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Pass } from '../data/passes.ts'
-import type { Device, LoadedPlan, PassInputs, RunItem, Turn } from '../devices/device.ts'
+import type { Device, LoadedPlan, PassInputs, RunItem } from '../devices/device.ts'
 import { asF32 } from '../formats/numbers.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import type { HeadScore } from '../graph/head.ts'
@@ -60,6 +60,8 @@ interface Planned extends Pick<MadePass, 'results'> {
 
 export class PassRunner {
   readonly spec: RunnerSpec
+  /** does the device take a run while another is under way? */
+  readonly queues: boolean
   readonly #device: Device
   readonly #take: (tokens: number) => MadePass | undefined
   readonly #plans = new Map<number, Planned>()
@@ -68,6 +70,7 @@ export class PassRunner {
   /** `take`: a pass of T tokens that was made already, of just this `spec` */
   constructor(device: Device, spec: RunnerSpec, take: (tokens: number) => MadePass | undefined = () => undefined) {
     this.#device = device
+    this.queues = device.describe().queues === true
     this.spec = spec
     this.#take = take
   }
@@ -115,10 +118,9 @@ export class PassRunner {
   /** Gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<PassScores> {
     const planned = this.#planned(pass.tokens)
-    return this.#device.turn(async (turn) => {
-      await turn.run(this.#items(planned.loaded, pass), this.#inputs(pass, step), signal)
-      return this.#scores(turn, planned, pass)
-    }, signal)
+    const read = this.#read(planned)
+    const values = await this.#device.run(this.#items(planned.loaded, pass), this.#inputs(pass, step), { signal, read })
+    return this.#scores(new Map(read.map((name, i) => [name, values[i]!])), planned, pass)
   }
 
   /**
@@ -131,15 +133,20 @@ export class PassRunner {
     const first = items.findLastIndex(({ segment }) => segment === SCORE) + 1
     return this.#device.turn(async (turn) => {
       await turn.run(items.slice(0, first), { ...this.#inputs(pass, step), entryWeight: new Float32Array(pass.tokens).fill(1) }, signal)
-      const scores = this.#scores(turn, planned, pass)
+      const scores = this.#scores(new Map(this.#read(planned).map((name) => [name, turn.read(planned.loaded, name)])), planned, pass)
       await turn.run(items.slice(first), { entryWeight: weigh(scores) }, signal)
       return scores
     }, signal)
   }
 
-  #scores(turn: Turn, { loaded, results }: Planned, pass: Pass): PassScores {
+  /** buffers that the host reads of a pass */
+  #read({ results }: Planned): string[] {
+    return ['scores', ...(this.spec.score.stats ? ['stats'] : []), ...[...results.values()].map(({ name }) => name)]
+  }
+
+  #scores(values: ReadonlyMap<string, Uint8Array>, { results }: Planned, pass: Pass): PassScores {
     const { width, stats = 0 } = this.spec.score
-    const read = (name: string) => asF32(turn.read(loaded, name))
+    const read = (name: string) => asF32(values.get(name)!)
     return {
       entries: read('scores').subarray(0, width * pass.entryStart[pass.headCount]!),
       stats: stats === 0 ? new Float32Array(0) : read('stats').subarray(0, stats * pass.headCount),

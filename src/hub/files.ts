@@ -222,10 +222,10 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 }
 
 /** Writes a small file of a cache without waiting for the disk: what reads it makes anew what isn't there, or what a power cut left of it. */
-export function writeCacheFile(path: string, content: string): void {
+export function writeCacheFile(path: string, content: string | Uint8Array): void {
   makeFolder(dirname(path))
   const file = openAtomic(path)
-  file.write(Buffer.from(content))
+  file.write(typeof content === 'string' ? Buffer.from(content) : content)
   file.commit(false)
 }
 

@@ -3,7 +3,8 @@ import { unhurried } from '../data/breathe.ts'
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { bytesBeside } from '../engine/beside.ts'
-import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
+import { type Budget, type BudgetRequest, type MemoryLimit, movePlaces, storeBytes } from '../engine/budget.ts'
+import { grantedBudget } from '../engine/granted.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { NOTHING } from '../graph/layout.ts'
@@ -95,7 +96,9 @@ function prepareEvaluation(
   const whole = wholeBatches(term, 1)
   const { longest, stepTokens } = sizes.bounds(o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
   const separate = besideOf(reference, model, objective.score)
-  const budget = planBudget(device, {
+  // what a run has in the host's memory stays there: the run may go on
+  const move = ({ places }: Budget) => movePlaces(device, { places: new Map([...places].filter(([, to]) => to === 'host')) })
+  const request: BudgetRequest = {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, model.opened.nested) + bytesBeside(model),
@@ -104,11 +107,8 @@ function prepareEvaluation(
     stepTokens,
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },
-  })
-  const { maxPassTokens, take, full, places } = budget
-  // what a run has in the host's memory stays there: the run may go on
-  movePlaces(device, { places: new Map([...places].filter(([, to]) => to === 'host')) })
-  device.reserve(full.arena, full.host)
+  }
+  const { maxPassTokens, take } = grantedBudget(device, request, move)
   return {
     runner: new PassRunner(device, spec, take),
     evalCut: {

@@ -1,10 +1,12 @@
 /** The evaluation set scored as transformers scores it: a mean of each batch, and of the set as the metric weighs batches. */
 import type { Example } from '../data/example.ts'
 import { isLazy, lazyList } from '../data/lazy-list.ts'
+import type { Pass } from '../data/passes.ts'
+import { oneAhead } from '../engine/one-ahead.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { EvalEvent } from '../track/events.ts'
 import { layOut, type StepData } from './data.ts'
-import { addMeans, addScores, type ByMetric, meanOf, measured, noMeans, noSums } from './objectives/objective.ts'
+import { addMeans, addScores, meanOf, measured, noMeans, noSums } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
@@ -23,10 +25,14 @@ export async function evaluate(
   const means = noMeans(objective)
   const batches = evalBatches(evalExamples, options)
   let rows = 0
-  for (const examples of batches) {
-    const batch = layOut(objective, [examples], run.evalCut)
-    addMeans(means, objective, batch, await score(run, batch, signal), batch.rows)
+  let sums = noSums(objective)
+  const begin = ({ batch, pass }: Piece) => objective.run(run.evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, batch, signal)
+  for await (const [{ batch, pass, last }, scores] of oneAhead(piecesOf(batches, run), begin, run.evalRunner!.queues)) {
+    addScores(sums, objective, batch, pass, scores)
+    if (!last) continue
+    addMeans(means, objective, batch, sums, batch.rows)
     rows += batch.rows
+    sums = noSums(objective)
   }
   const evalLoss = meanOf(means, objective.loss)
   if (!Number.isFinite(evalLoss)) {
@@ -49,11 +55,18 @@ export async function evaluate(
   }
 }
 
-async function score({ objective, evalRunner }: Evaluation, batch: StepData, signal?: AbortSignal): Promise<ByMetric> {
-  const sums = noSums(objective)
-  for (const pass of batch.passes)
-    addScores(sums, objective, batch, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, batch, signal))
-  return sums
+interface Piece {
+  batch: StepData
+  pass: Pass
+  /** is it the batch's last? */
+  last: boolean
+}
+
+function* piecesOf(batches: readonly (readonly Example[])[], { objective, evalCut }: Evaluation): Generator<Piece> {
+  for (const examples of batches) {
+    const batch = layOut(objective, [examples], evalCut)
+    for (const pass of batch.passes) yield { batch, pass, last: pass === batch.passes.at(-1) }
+  }
 }
 
 /** Rows in their order; dataloader_drop_last leaves a last batch out that isn't full. @throws SaqrError DATA_TOO_FEW_ROWS */

@@ -17,6 +17,7 @@ import {
   type WarningEvent,
 } from '../track/events.ts'
 import { warning } from '../track/told.ts'
+import { Ahead } from './ahead.ts'
 import { asksForBest, judged, NO_BEST, outOfPatience } from './best.ts'
 import { TrainerControl, withAsked } from './callbacks.ts'
 import {
@@ -29,7 +30,6 @@ import {
   restoreTrained,
   saveCheckpoint,
 } from './checkpoint.ts'
-import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { nameOf, WEIGHTS, withWeights } from './identity.ts'
 import { addMeans, meanOf, measured, noMeans } from './objectives/objective.ts'
@@ -40,7 +40,7 @@ import { rescue } from './rescue.ts'
 import type { Run } from './run.ts'
 import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
-import { during, optimizerStep } from './step.ts'
+import { optimizerStep } from './step.ts'
 import { actionsAfter, atEpochsEnd } from './timing.ts'
 import { idleExperts, shares, sum } from './usage.ts'
 
@@ -138,8 +138,7 @@ export async function* trainLoop(
     return withLast(failure, newest)
   }
 
-  /** data of the step to come */
-  let next: Promise<StepData> | null = null
+  const ahead = new Ahead(run)
   let finished = false
   let onLeaving: SaveEvent | null = null
   try {
@@ -180,9 +179,14 @@ export async function* trainLoop(
         continue
       }
       if (p.step >= steps || p.facts.ended) break
-      const data = (await during(p.step, next)) ?? dataOf(run, p.step)
-      const doing = optimizerStep(run, data, p.step, signal)
-      next = p.step + 1 < steps ? ahead(run, p.step + 1) : null
+      const { data, begun } = await ahead.take(p.step)
+      const onQueued = () => {
+        const due = actionsAfter({ step: p.step + 1, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
+        // what is saved or evaluated would wait for it
+        if (due.every((action) => action === 'log') && !control.shouldTrainingStop) ahead.begin(signal)
+      }
+      const doing = optimizerStep(run, data, p.step, { signal, begun, onQueued })
+      if (p.step + 1 < steps) ahead.layOut(p.step + 1)
       const result = await doing
       p.facts.lastStep = { gradNorm: result.gradNorm, learningRate: schedule.rate(p.step) }
       p.step++
@@ -202,8 +206,7 @@ export async function* trainLoop(
   } catch (error) {
     if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
-    // nothing is made for a step that doesn't come
-    await next?.catch(() => {})
+    await ahead.stop()
     // stopped, failed, or the reader of the events left: the last finished step is kept
     if (!finished && p.step > tried) onLeaving = await save(true)
   }
@@ -248,21 +251,6 @@ function loadBest({ model, options: o }: Run, { facts, step }: Progress, outputD
   if (o.saveTotalLimit === 1) removeOthers(outputDir, facts)
   const value = best.saved === best.step ? ` (${metricOf(o)} ${best.value?.toFixed(4)})` : ''
   return { path, told: `the model is that of step ${best.saved}, the best of those with a checkpoint${value}` }
-}
-
-const dataOf = ({ objective, examples, sampler, cut }: Run, step: number) => stepData(objective, examples, sampler, step, cut)
-
-/** Rows of a step laid out, and plans of new sizes made, while the device computes the step before it: after what that queues at once. */
-function ahead(run: Run, step: number): Promise<StepData> {
-  const made = (async () => {
-    await new Promise((resolve) => setImmediate(resolve))
-    const data = dataOf(run, step)
-    await run.runner.prepareAhead(data.passes)
-    return data
-  })()
-  // whoever comes to the step is told; where nobody does, nobody asks
-  made.catch(() => {})
-  return made
 }
 
 function ofDevice(error: unknown): error is SaqrError {

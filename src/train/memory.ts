@@ -1,4 +1,5 @@
 /** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
+import { type Overhead, overheadBytes } from '../devices/device.ts'
 import { denseBytes, nf4ScaleBytes } from '../engine/budget.ts'
 import type { Stored } from '../graph/dense.ts'
 import type { Plan, PlanStep } from '../graph/plan.ts'
@@ -13,8 +14,8 @@ export interface MemoryOptions {
   nested?: (name: string) => boolean
   /** bytes that --memory allows; null: what is free */
   budget?: number | null
-  /** bytes that a budget leaves for the process itself */
-  overhead?: number
+  /** what a budget leaves for the process itself */
+  overhead?: readonly Overhead[]
   /** where store tensors lie that need not lie on the device (Budget.places) */
   places?: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that lie there in bf16 too */
@@ -35,7 +36,7 @@ export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): M
     state = [],
     nested = () => false,
     budget = null,
-    overhead = 0,
+    overhead = [],
     places,
     dense = [],
     beside = 0,
@@ -54,7 +55,16 @@ export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): M
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
   const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)
-  return { lines: [...store, ...lines], arena: largest.arena, total, host, overhead, budget, peak }
+  return {
+    lines: [...store, ...lines],
+    arena: largest.arena,
+    total,
+    host,
+    overhead: overheadBytes(overhead),
+    beside: overhead,
+    budget,
+    peak,
+  }
 }
 
 /** What lives in the arena at each step, by kind; a step's scratch counts as its kernel's. */

@@ -10,6 +10,7 @@ import type { Pass } from '../data/trie.ts'
 import type { DeviceDescription } from '../devices/device.ts'
 import { storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
+import { oneAhead } from '../engine/one-ahead.ts'
 import { PassRunner, type RunnerSpec } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
 import type { HeadScore } from '../graph/head.ts'
@@ -202,11 +203,12 @@ export async function scoreWith(
     let ahead: Promise<ReturnType<typeof next>> | undefined
     if (made.length > 0) {
       signal?.throwIfAborted()
-      for (const pass of laid!.passes) {
+      const begin = (pass: Pass) => {
         const running = runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal)
         ahead ??= madeAhead(runner, next)
-        reference.keep(pass, await running, laid!)
+        return running
       }
+      for await (const [pass, scores] of oneAhead(laid!.passes, begin, runner.queues)) reference.keep(pass, scores, laid!)
     }
     onScored(made, seen.size)
     coming = ahead ? await ahead : next()

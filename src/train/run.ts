@@ -5,7 +5,8 @@ import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
 import { overheadOf } from '../devices/device.ts'
 import { bytesBeside } from '../engine/beside.ts'
-import { type Budget, type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
+import { type Budget, type BudgetRequest, type MemoryLimit, movePlaces, storeBytes } from '../engine/budget.ts'
+import { grantedBudget } from '../engine/granted.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
@@ -113,7 +114,11 @@ export async function prepareRun(request: RunRequest, signal?: AbortSignal): Pro
   const evaluated = evalLooked ? longest(evalLooked, o.perDeviceEvalBatchSize) : 0
   const beside = bytesBeside(model)
   const reference = besideOf(request.refModel, model, objective.score)
-  const budget = planBudget(device, {
+  const move = (planned: Budget) => {
+    device.limits() // measured the first time on this machine, while the memory for that is free
+    movePlaces(device, planned)
+  }
+  const wanted: BudgetRequest = {
     spec,
     memory: request.memory,
     store: storeBytes(model.recorder, layout, update, model.opened.nested) + beside,
@@ -122,10 +127,8 @@ export async function prepareRun(request: RunRequest, signal?: AbortSignal): Pro
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: is8bit(o.optim) },
-  })
-  device.limits() // measured the first time on this machine, while the memory for that is free
-  movePlaces(device, budget)
-  device.reserve(budget.full.arena, budget.full.host)
+  }
+  const budget = grantedBudget(device, wanted, move)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
     prefixSharing,

@@ -1,8 +1,9 @@
 /** One optimizer step: its passes, then the optimiser. A number that is none ends the run before anything trained has changed. */
 import type { Pass } from '../data/passes.ts'
 import { firstNonFinite } from '../engine/diagnose.ts'
+import { oneAhead } from '../engine/one-ahead.ts'
 import { countFlops } from '../engine/predict.ts'
-import { visiblePairs } from '../engine/runner.ts'
+import { type PassScores, visiblePairs } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
 import type { StepData } from './data.ts'
 import { addScores, type ByMetric, noSums } from './objectives/objective.ts'
@@ -20,15 +21,31 @@ export interface StepResult {
   experts: ExpertUsage | null
 }
 
+export interface StepOptions {
+  signal?: AbortSignal
+  /** its first pass, where that was begun already */
+  begun?: Promise<PassScores> | null
+  /** All that it asks of the device is queued there: what comes next may be begun. */
+  onQueued?: () => void
+}
+
+/** The first pass of a step: gradients of trained tensors as they are, or as what the device has queued leaves them. */
+export function beginStep(run: Run, data: StepData, step: number, signal?: AbortSignal): Promise<PassScores> {
+  const scores = run.objective.run(run.runner, data.passes[0]!, inputsOf(run, data, step), data, signal)
+  scores.catch(() => {}) // the step's to tell
+  return scores
+}
+
 /** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one, or DEVICE_…; trained tensors are then as before the step */
-export async function optimizerStep(run: Run, data: StepData, step: number, signal?: AbortSignal): Promise<StepResult> {
+export async function optimizerStep(run: Run, data: StepData, step: number, options: StepOptions = {}): Promise<StepResult> {
   const { runner, optimizer, objective, schedule, options: o } = run
+  const { signal, begun, onQueued = () => {} } = options
   const inputs = inputsOf(run, data, step)
   const sums = noSums(objective)
   let flops = 0
   let experts: ExpertUsage | null = null
-  for (const pass of data.passes) {
-    const scores = await during(step, objective.run(runner, pass, inputs, data, signal))
+  const begin = (pass: Pass) => during(step, begun && pass === data.passes[0] ? begun : objective.run(runner, pass, inputs, data, signal))
+  for await (const [pass, scores] of oneAhead(data.passes, begin, runner.queues)) {
     addScores(sums, objective, data, pass, scores)
     const { counts } = scores.results
     if (counts) experts = addUsage(experts, counts)
@@ -36,7 +53,9 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
     flops += passFlops(run, pass)
   }
   run.model.onGradients?.({ step: step + 1, examples: data.examples, batchOf: data.batchOf })
-  const gradNorm = await during(step, optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm))
+  const updated = during(step, optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm))
+  onQueued()
+  const gradNorm = await updated
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
   return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums, experts }
 }

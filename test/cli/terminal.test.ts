@@ -35,6 +35,7 @@ const start: StartEvent = {
     total: 656 * 2 ** 20,
     host: 0,
     overhead: 250 * 2 ** 20,
+    beside: [{ kind: 'Node, its libraries, rows', bytes: 250 * 2 ** 20 }],
     budget: null,
     peak: 'backward model.layers.29.mlp.down_proj',
   },
@@ -118,8 +119,8 @@ describe('terminal', () => {
     const lines = out.text().split('\n')
     expect(lines[0]).toBe('rows don’t share their beginnings: lora_dropout is 0.05; it would save 19,631 of 142,331 tokens an epoch')
     expect(lines[1]).toBe('SmolLM2-135M: LoRA r 16 on 7 modules, 4.88 M of 139 M parameters')
-    expect(lines.slice(4, 11)).toEqual(memoryTable(start.memory))
-    expect(lines.slice(11)).toEqual([
+    expect(lines.slice(4, 12)).toEqual(memoryTable(start.memory))
+    expect(lines.slice(12)).toEqual([
       'plan 0123456789ab: 20 steps in 1.5 epochs, 1 pass and about 500 ms each',
       'step 10/20  epoch 1.00  loss 1.5123  grad_norm 0.5234  lr 1.8e-4  accuracy 0.6100  1,234 tok/s (1,000 computed)  71% of the limit  ETA 0:05',
       'step 10/20  eval_loss 1.7000  accuracy 0.5900  in 2.50 s',
@@ -207,7 +208,8 @@ describe('memory table', () => {
       '  weights                            256 MiB     256 MiB',
       '  head scratch                      64.0 MiB         0 B',
       '  on the device                                  546 MiB',
-      '  and at most 250 MiB for the process beside it: 796 MiB in all',
+      '  Node, its libraries, rows          250 MiB     250 MiB',
+      '  in all                                         796 MiB',
       '  peak at backward model.layers.29.mlp.down_proj; arena 400 MiB; budget not given',
     ])
   })

@@ -79,7 +79,7 @@ const FAST = ['--Ofast-compile=max', '--minimal']
 
 function nvrtc(): Compiler | null {
   try {
-    return new Compiler(undefined, folder, FAST)
+    return new Compiler({ cache: folder, options: FAST })
   } catch {
     return null
   }

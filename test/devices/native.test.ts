@@ -92,6 +92,31 @@ it('threads whose memory the system refuses are never started', () => {
   for (const refused of [1, 2, 4]) expect(pool(refused)).toEqual({ whole: false, asked: refused, kept: 0, threads: 0 })
 })
 
+it('instructions that a processor names are left alone where the system keeps no registers of them, or none stand behind them', () => {
+  const path = join(folder, 'features')
+  compile(`-I${join(root, 'native')}`, '-o', path, join(import.meta.dirname, 'features.cpp'))
+  // a Sapphire Rapids under Linux
+  const xeon = { leaf1c: 0x7ffefbff, leaf7b: 0xf1bf2ffb, leaf7d: 0xffdd4432, leaf71a: 0x1c30, palettes: 1, kept: 0x602e7 }
+  const AVX2 = [0, 0, 0]
+  const AVX512 = [1, 0, 0]
+  const BF16 = [1, 1, 0]
+  const TILES = [1, 1, 1]
+  const missing = (has: Partial<typeof xeon>, needs: number[]) =>
+    execFileSync(path, [...Object.values({ ...xeon, ...has }), ...needs].map(String), { encoding: 'utf8' }).trim()
+  for (const needs of [AVX2, AVX512, BF16, TILES]) expect(missing({}, needs)).toBe('')
+  expect(missing({ kept: 0x7 }, AVX2)).toBe('')
+  expect(missing({ kept: 0x7 }, AVX512)).toBe('the system keeps no registers of AVX-512')
+  expect(missing({ kept: 0x3 }, AVX2)).toBe('the system keeps no registers of AVX2')
+  expect(missing({ kept: 0xe7 }, BF16)).toBe('')
+  expect(missing({ kept: 0xe7 }, TILES)).toBe('the system keeps no registers of tiles')
+  expect(missing({ palettes: 0 }, TILES)).toBe('the processor names tiles, but no palette of them')
+  expect(missing({ palettes: 0 }, BF16)).toBe('')
+  expect(missing({ leaf7d: 0 }, TILES)).toBe('the processor has no tiles of bf16')
+  expect(missing({ leaf71a: 0 }, BF16)).toBe('the processor has no AVX-512 of bf16')
+  expect(missing({ leaf7b: xeon.leaf7b & ~(1 << 16) }, AVX512)).toBe('the processor has not all of AVX-512')
+  expect(missing({ leaf1c: 0 }, AVX2)).toBe('the processor has no AVX2')
+})
+
 it('what was built is as before until a source, a library or what is asked for is another', () => {
   const root = join(folder, 'checkout')
   const write = (path: string, text: string) => {

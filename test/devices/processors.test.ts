@@ -31,6 +31,32 @@ describe('processors', () => {
     expect(of({ ...files, [`${group}/cpu.cfs_quota_us`]: '-1\n' }).quota).toBeNull()
     expect(of({ ...files, [`${group}/cpu.cfs_quota_us`]: '400000\n' }).quota).toBe(4)
   })
+  it('are read where the system says that a tree is mounted: CentOS 7 names its controllers in another order', () => {
+    const files = {
+      '/proc/self/cgroup': '8:cpuacct,cpu:/docker/1/own\n7:memory:/docker/1/own\n',
+      '/proc/self/mountinfo': [
+        '29 24 0:25 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755',
+        '34 29 0:30 /docker/1 /sys/fs/cgroup/memory ro,nosuid - cgroup cgroup rw,memory',
+        '35 29 0:31 /docker/1 /sys/fs/cgroup/cpu,cpuacct ro,nosuid master:9 - cgroup cgroup rw,cpuacct,cpu',
+      ].join('\n'),
+      '/sys/fs/cgroup/cpu,cpuacct/own/cpu.cfs_period_us': '100000\n',
+      '/sys/fs/cgroup/cpu,cpuacct/own/cpu.cfs_quota_us': '765000\n',
+      '/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us': '100000\n',
+      '/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us': '800000\n',
+    }
+    expect(of(files, 96)).toEqual({ allowed: 96, quota: 7.65 })
+    expect(usualThreads(of(files, 96))).toBe(7)
+    // the group is the mounted one itself
+    expect(of({ ...files, '/proc/self/cgroup': '8:cpuacct,cpu:/docker/1\n' }).quota).toBe(8)
+  })
+  it('are read of version 2 beside version 1, and of a tree mounted elsewhere', () => {
+    const files = {
+      '/proc/self/cgroup': '1:name=systemd:/\n0::/a\n',
+      '/proc/self/mountinfo': '41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n',
+      '/sys/fs/cgroup/unified/a/cpu.max': '150000 100000\n',
+    }
+    expect(of(files).quota).toBe(1.5)
+  })
 })
 
 describe('threads', () => {

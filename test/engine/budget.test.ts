@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { denseBytes, planBudget, storeBytes } from '../../src/engine/budget.ts'
+import { grantedBudget } from '../../src/engine/granted.ts'
 import { predictSeconds, secondsOf } from '../../src/engine/predict.ts'
+import { SaqrError } from '../../src/error.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { type Least, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
@@ -27,7 +29,7 @@ const store = storeBytes(recorder, layout, null, () => true)
 /** a device whose products need `scratch` bytes to be written first */
 function device(scratch: ScratchOf): Device {
   const reach = { compute: 1, pairs: 1, copy: 1, launch: 0 }
-  const describe = () => ({ kind: 'made', label: '', threads: 1, tokenQuantum: 128, passTokens: 16384, reach, overhead: 0, scratch })
+  const describe = () => ({ kind: 'made', label: '', threads: 1, tokenQuantum: 128, passTokens: 16384, reach, overhead: [], scratch })
   return { describe, limits: () => ({ f32: 1e14, bf16: 1e14, copy: 1e12 }), available: () => 1e12 } as unknown as Device
 }
 
@@ -70,6 +72,58 @@ describe('beside a host’s memory', () => {
 
   it('a host with little of it refuses nothing that fits without', () => {
     expect(planBudget(card(1000), ask(least(0))).full.host).toBe(0)
+  })
+})
+
+describe('a host whose memory can’t be pinned as planned (WSL)', () => {
+  /** pins up to `limit` bytes; what it refused once it says not to have */
+  const pinning = (limit: number, most = 4e9) => {
+    const asked: number[] = []
+    let hostMemory = most
+    const made = card(most)
+    const refuse = (bytes: number) => {
+      asked.push(bytes)
+      if (bytes <= limit) return
+      hostMemory = Math.floor(bytes / 2)
+      throw new SaqrError('MEMORY_REFUSED', 'the host')
+    }
+    const describe = () => ({ ...made.describe(), hostMemory })
+    const move = (_: string, to: string) => to === 'host' && refuse(4096 * 4096 * 2)
+    return { asked, device: { ...made, describe, move, reserve: (_: number, host = 0) => host > 0 && refuse(host) } as unknown as Device }
+  }
+  const roomy = () => ask(Math.ceil(least(0) * 1.1))
+
+  it('is planned with again, with less of it, until the device gives it', () => {
+    const planned = planBudget(card(4e9), roomy())
+    expect(planned.full.host).toBeGreaterThan(0)
+    const limit = (planned.full.host * 2) / 3
+    const { asked, device } = pinning(limit)
+    const budget = grantedBudget(device, roomy())
+    expect(asked.length).toBeGreaterThan(1)
+    expect(budget.full.host).toBeLessThanOrEqual(limit)
+    expect(budget.host).toBeLessThanOrEqual(device.describe().hostMemory!)
+
+    const none = pinning(0)
+    expect([grantedBudget(none.device, roomy()).host, none.asked.length > 0]).toEqual([0, true])
+    const all = pinning(4e9)
+    expect([grantedBudget(all.device, roomy()).full.hash, all.asked]).toEqual([planned.full.hash, [4096 * 4096 * 2, planned.full.host]])
+  })
+
+  it('or the budget is refused, naming what it would take', () => {
+    expect(() => grantedBudget(pinning(0).device, ask(least(4e9)))).toThrow(expect.objectContaining({ code: 'MEMORY_BUDGET' }))
+  })
+
+  it('memory that the device itself refuses is told at once', () => {
+    let times = 0
+    const reserve = () => {
+      times++
+      throw new SaqrError('MEMORY_REFUSED', 'the arena')
+    }
+    for (const host of [0, 4e9]) {
+      const full = { ...card(host), move() {}, reserve } as unknown as Device
+      expect(() => grantedBudget(full, roomy())).toThrow('the arena')
+    }
+    expect(times).toBe(2)
   })
 })
 

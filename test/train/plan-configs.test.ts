@@ -60,7 +60,7 @@ const cardBeside = (hostMemory: number) =>
       tokenQuantum: 128,
       passTokens: 16384,
       reach,
-      overhead: 650e6,
+      overhead: [{ kind: 'the driver and its libraries', bytes: 650e6 }],
       hostMemory,
       scratch: (node: Node) => scratchOf(node, { arch: 90 }),
     }),

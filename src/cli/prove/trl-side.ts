@@ -1,6 +1,8 @@
 /** TRL's side of a proof: its own command line in the user's Python, and what the script there wrote down. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { chosenCard, visibleCards } from '../../devices/cuda/cards.ts'
+import { Driver } from '../../devices/cuda/driver.ts'
 import { SaqrError } from '../../error.ts'
 import { exists } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
@@ -145,7 +147,8 @@ function misreadBase([name, off, width]: string[]): string {
 
 /** the one card that saqr computes on: of several, TRL would take all */
 function visibleCard({ options }: Recipe): string {
-  const index = Number(options.device.split(':')[1] ?? 0)
+  const [, number] = options.device.split(':')
+  const index = number === undefined ? chosenCard(visibleCards(new Driver())).ordinal : Number(number)
   return process.env.CUDA_VISIBLE_DEVICES?.split(',')[index] ?? String(index)
 }
 

@@ -4,8 +4,10 @@ import { z } from 'zod'
 import { CpuDevice } from '../../devices/cpu/device.ts'
 import { placeLines } from '../../devices/cpu/processors.ts'
 import { Card } from '../../devices/cuda/card.ts'
-import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
-import { versionName } from '../../devices/cuda/driver.ts'
+import { type CardFacts, chosenCard, visibleCards } from '../../devices/cuda/cards.ts'
+import { Compiler, targetOf } from '../../devices/cuda/compiler.ts'
+import { Driver, versionName } from '../../devices/cuda/driver.ts'
+import type { KernelCache } from '../../devices/cuda/kernel-cache.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
 import { platformHere, proofOf } from '../../devices/platforms.ts'
@@ -61,7 +63,7 @@ export const doctor = defineVerb({
 })
 
 function page(name: string, ok: boolean, lines: string[]): string {
-  return lines.map((line, i) => `${(i === 0 ? `${ok ? '✓' : optional(name) ? '–' : '✗'} ${name}` : '').padEnd(12)}${line}\n`).join('')
+  return lines.map((line, i) => `${(i === 0 ? `${ok ? '✓' : optional(name) ? '–' : '✗'} ${name}` : '').padEnd(11)} ${line}\n`).join('')
 }
 
 /** A machine needs no GPU. */
@@ -74,10 +76,14 @@ function look(name: string, find: () => string[]): Finding {
   try {
     return { name, ok: true, lines: find() }
   } catch (error) {
-    if (!(error instanceof SaqrError)) throw error
-    error.respell(spelling(sftFields)) // what it advises is for the verbs that train
-    return { name, ok: false, lines: [`${error.code}: ${error.message}`] }
+    return { name, ok: false, lines: [told(error)] }
   }
+}
+
+function told(error: unknown): string {
+  if (!(error instanceof SaqrError)) throw error
+  error.respell(spelling(sftFields)) // what it advises is for the verbs that train
+  return `${error.code}: ${error.message}`
 }
 
 function host(): Finding {
@@ -108,28 +114,58 @@ function cpu(probe: boolean): string[] {
 }
 
 function cuda(): Finding[] {
-  let newest: number | undefined
-  const card = look('cuda', () => {
-    const found = new Card()
+  let newest = 0
+  let cards: CardFacts[] = []
+  const all = look('cuda', () => {
+    const driver = new Driver()
+    newest = Math.floor(driver.version / 1000)
+    cards = visibleCards(driver)
+    chosenCard(cards) // says what is wrong where there is none
+    return cards.flatMap((card) => cardLines(card, versionName(driver.version)))
+  })
+  if (!all.ok) return [all]
+  const { arch } = chosenCard(cards)
+  const library = (name: LibraryName, find: () => string[]) =>
+    look(`cuda ${name}`, () => {
+      const [path, ...more] = find()
+      return [`${path} (of ${candidates(name, newest).length} places)`, ...more]
+    })
+  return [
+    all,
+    library('nvrtc', () => {
+      const { path, version, cache } = new Compiler({ newest, arch })
+      return [path, `version ${version}; ${keptLine(cache)}`]
+    }),
+    library('cublasLt', () => [openLibrary('cublasLt', newest).path]),
+  ]
+}
+
+/** A card as `--device` and as nvidia-smi name it. One that is full or taken, or that saqr can't use, is told beside the others. */
+function cardLines({ ordinal, name, bus, arch }: CardFacts, driver: string): string[] {
+  const which = `cuda:${ordinal} ${name} (${bus}), ${targetOf(arch)}`
+  try {
+    const card = new Card(ordinal)
     try {
-      newest = Math.floor(found.driverVersion / 1000)
-      const memory = found.memory()
+      const memory = card.memory()
       return [
-        `${found.name}, ${targetOf(found.arch)}, ${found.multiprocessors} multiprocessors, driver for CUDA ${versionName(found.driverVersion)}`,
+        `${which}, ${card.multiprocessors} multiprocessors, driver for CUDA ${driver}`,
         `${bytes(memory.total)} of memory, ${bytes(memory.free)} free`,
       ]
     } finally {
-      found.dispose()
+      card.dispose()
     }
-  })
-  if (!card.ok) return [card]
-  const library = (name: LibraryName, more: () => string[]) =>
-    look(`cuda ${name}`, () => [`${openLibrary(name, newest).path} (of ${candidates(name, newest).length} places)`, ...more()])
-  return [
-    card,
-    library('nvrtc', () => [`version ${new Compiler(newest).version}; kernels are kept in ${cacheFolder()}`]),
-    library('cublasLt', () => []),
-  ]
+  } catch (error) {
+    return [which, told(error)]
+  }
+}
+
+function keptLine(cache: KernelCache): string {
+  try {
+    cache.check()
+    return `kernels are kept in ${cache.folder}`
+  } catch (error) {
+    return `kernels are compiled anew at each start: ${told(error)}`
+  }
 }
 
 function limitsLine({ f32, bf16, copy, host }: Limits): string {

@@ -115,7 +115,7 @@ export class CpuDevice implements Device {
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0, ...(variant.includes('amx') ? { bf16: TILES } : {}) }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it
-    const memory = { overhead: 188e6, overheadPerToken: 1500 }
+    const memory = { overhead: [{ kind: 'Node, its libraries, rows', bytes: 188e6 }], overheadPerToken: 1500 }
     return {
       kind: 'cpu',
       label,

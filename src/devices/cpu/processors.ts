@@ -75,6 +75,12 @@ function listOf(numbers: readonly number[]): string {
   return runs.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(',')
 }
 
+/** A mounted tree of control groups: what lies at `root` in the tree lies at `at` here. */
+interface Tree {
+  root: string
+  at: string
+}
+
 /** The smallest quota of the group and those around it (cgroup v2: cpu.max; v1: cpu.cfs_quota_us). */
 function quotaOf(read: (path: string) => string | null): number | null {
   const quotas: number[] = []
@@ -83,10 +89,11 @@ function quotaOf(read: (path: string) => string | null): number | null {
     if (path === undefined) continue
     const v2 = controllers === ''
     if (!v2 && !controllers!.split(',').includes('cpu')) continue
-    const root = v2 ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controllers}`
+    const { root, at: top } = treeOf(v2, read) ?? { root: '/', at: v2 ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controllers}` }
+    const below = root === '/' ? path : path.startsWith(`${root}/`) ? path.slice(root.length) : ''
     // a group that lies outside what is mounted here shows as a path that isn't there: then its nearest visible parent counts
-    for (let at = path; ; at = at.slice(0, at.lastIndexOf('/'))) {
-      const folder = `${root}${at === '/' ? '' : at}`
+    for (let at = below; ; at = at.slice(0, at.lastIndexOf('/'))) {
+      const folder = `${top}${at === '/' ? '' : at}`
       const [most, period] = v2
         ? (read(`${folder}/cpu.max`) ?? '').trim().split(' ')
         : [read(`${folder}/cpu.cfs_quota_us`)?.trim(), read(`${folder}/cpu.cfs_period_us`)?.trim()]
@@ -95,6 +102,18 @@ function quotaOf(read: (path: string) => string | null): number | null {
     }
   }
   return quotas.length > 0 ? Math.min(...quotas) : null
+}
+
+/** As the system says: a tree's folder needn't be called as /proc/self/cgroup names its controllers (cpuacct,cpu in cpu,cpuacct on CentOS 7). */
+function treeOf(v2: boolean, read: (path: string) => string | null): Tree | null {
+  for (const line of (read('/proc/self/mountinfo') ?? '').split('\n')) {
+    const [mount = '', source = ''] = line.split(' - ')
+    const [type, , options = ''] = source.split(' ')
+    if (v2 ? type !== 'cgroup2' : type !== 'cgroup' || !options.split(',').includes('cpu')) continue
+    const [root, at] = mount.split(' ').slice(3, 5)
+    if (root && at) return { root, at }
+  }
+  return null
 }
 
 function fileText(path: string): string | null {

@@ -3,19 +3,19 @@ import { option, SaqrError, say } from '../../error.ts'
 import type { Beside } from '../../graph/plan.ts'
 import { givePagesBack, takePages } from '../cpu/pages.ts'
 import { viewOf } from '../ffi.ts'
+import { ATTRIBUTE, chosenCard, visibleCards } from './cards.ts'
 import { Driver } from './driver.ts'
+import { Nvml } from './nvml.ts'
 
-/** CU_DEVICE_ATTRIBUTE_… */
-const ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76, registeredBySameAddress: 91 }
 const NON_BLOCKING = 1
 const PORTABLE = 1
 const MAPPED = 2
 /** CU_STREAM_CAPTURE_MODE_RELAXED: libraries may still load their kernels while a segment is captured */
 const RELAXED = 2
-/** what the kernels are written for */
-const OLDEST = 75
 /** pieces in which large data crosses to the card */
 const PIECE = 16 << 20
+/** where less than this can't be pinned, nothing is planned there */
+const LEAST_PINNED = 64 << 20
 
 /** Pinned host memory: the card reads and writes it while the host goes on. */
 export interface Pinned {
@@ -23,8 +23,8 @@ export interface Pinned {
   bytes: Uint8Array
 }
 
-/** CUresult of a machine that has a driver and no card: none is visible, or the library is the toolkit's stand-in for a driver */
-const NO_CARD = [100, 34]
+/** CUresult: somebody else has a card for himself (compute mode EXCLUSIVE_PROCESS) */
+const BUSY = 46
 
 export class Card {
   readonly driver: Driver
@@ -38,12 +38,17 @@ export class Card {
   readonly driverVersion: number
   /** bytes of memory it has */
   readonly capacity: number
+  /** bytes that its context takes, before anything is in it; null: nobody says, or this process had opened it before */
+  readonly contextBytes: number | null
   /** what is enqueued goes here */
   stream: bigint
   /** what runs beside it: copies to the host's memory and back, kernels that leave most of the card waiting */
   readonly queues: Readonly<Record<Beside['on'], bigint>>
+  /** its memory is the host's */
+  readonly integrated: boolean
+  /** the host's memory that may be pinned, bytes: less than was refused */
+  pinnable = Number.POSITIVE_INFINITY
   readonly #device: number
-  readonly #context: bigint
   #capturing: bigint | undefined
   #staging: Pinned | undefined
   /** bytes of each allocation, by address */
@@ -51,59 +56,57 @@ export class Card {
   /** the same of the host's memory that is pinned for it */
   readonly #registered = new Map<bigint, number>()
 
-  /** @throws SaqrError DEVICE_CUDA_MISSING without a driver or a card, DEVICE_CUDA_DRIVER for a driver that can't be used */
-  constructor(ordinal = 0, driver = new Driver()) {
+  /**
+   * @param ordinal undefined: the first that saqr can use
+   * @throws SaqrError DEVICE_CUDA_MISSING without a driver or a card, DEVICE_CUDA_HIDDEN where CUDA_VISIBLE_DEVICES names none that is there,
+   * DEVICE_CUDA_DRIVER for a driver that can't be used, DEVICE_CUDA_CARD for a card that can't, DEVICE_CUDA_BUSY, MEMORY_REFUSED
+   */
+  constructor(ordinal?: number, driver = new Driver()) {
     this.driver = driver
-    this.ordinal = ordinal
-    const status = driver.raw.init(0) as number
-    if (status !== 0 && !NO_CARD.includes(status))
-      throw new SaqrError(
-        'DEVICE_CUDA_DRIVER',
-        say`The NVIDIA driver can't be used (${driver.words('init', status)}): check nvidia-smi, restart the machine if the driver was just updated, or use the CPU with ${option('device')} cpu.`,
-      )
-    const count = status === 0 ? driver.int('deviceCount') : 0
-    if (ordinal >= count) throw missing(ordinal, count)
-    this.#device = driver.int('deviceGet', ordinal)
-    const name = new Uint8Array(256)
-    driver.call('deviceName', name, name.length, this.#device)
-    this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)))
+    const facts = chosenCard(visibleCards(driver), ordinal)
+    this.ordinal = facts.ordinal
+    this.#device = facts.device
+    this.name = facts.name
     this.driverVersion = driver.version
-    this.arch = this.#attribute('major') * 10 + this.#attribute('minor')
+    this.arch = facts.arch
     this.multiprocessors = this.#attribute('multiprocessors')
-    if (this.arch < OLDEST) {
-      throw new SaqrError(
-        'DEVICE_CUDA_CARD',
-        `${this.name} has compute capability ${this.arch / 10}; saqr needs ${OLDEST / 10} (Turing) or later.`,
-      )
-    }
-    this.#context = this.#retain()
-    driver.call('contextSet', this.#context)
+    this.integrated = this.#attribute('integrated') !== 0
+    const watched = watch(driver, this.#device)
+    driver.use(this.#retain())
+    this.contextBytes = watched()
     this.capacity = this.memory().total
     this.stream = driver.result('streamCreate', NON_BLOCKING)
     this.queues = { copies: driver.result('streamCreate', NON_BLOCKING), kernels: driver.result('streamCreate', NON_BLOCKING) }
   }
 
   #retain(): bigint {
-    try {
-      return this.driver.result('contextRetain', this.#device)
-    } catch (cause) {
-      if (!(cause instanceof SaqrError) || cause.code !== 'MEMORY_REFUSED') throw cause
+    const out = new BigUint64Array(1)
+    const status = this.driver.raw.contextRetain(out, this.#device) as number
+    if (status === 0) return out[0]!
+    if (status === BUSY)
       throw new SaqrError(
-        'MEMORY_REFUSED',
-        `${this.name} has not even the memory free to be opened: others hold it (nvidia-smi lists them). ${cause.message}`,
-        { cause },
+        'DEVICE_CUDA_BUSY',
+        say`${this.name} is taken: another process has it for itself (nvidia-smi lists processes, and its compute mode: -q -d COMPUTE), or nobody may use it. Wait for it, name another card with ${option('device')}, or use the CPU with ${option('device')} cpu. ${this.driver.words('contextRetain', status)}.`,
       )
-    }
+    const cause = this.driver.error('contextRetain', status)
+    if (cause.code !== 'MEMORY_REFUSED') throw cause
+    throw new SaqrError(
+      'MEMORY_REFUSED',
+      `${this.name} has not even the memory free to be opened: others hold it (nvidia-smi lists them). ${cause.message}`,
+      { cause },
+    )
   }
 
   #attribute(name: keyof typeof ATTRIBUTE): number {
     return this.driver.int('deviceAttribute', ATTRIBUTE[name], this.#device)
   }
 
+  /** Of a card that shares the host's memory the driver counts as taken what the system would give back (files that it keeps in memory). */
   memory(): { free: number; total: number } {
     const out = [new BigUint64Array(1), new BigUint64Array(1)] as const
     this.driver.call('memoryInfo', ...out)
-    return { free: Number(out[0][0]), total: Number(out[1][0]) }
+    const [free, total] = [Number(out[0][0]), Number(out[1][0])]
+    return { free: this.integrated ? Math.min(total, Math.max(free, process.availableMemory())) : free, total }
   }
 
   /** @throws SaqrError MEMORY_REFUSED, which names `what`, what the card has free and who holds the rest */
@@ -135,7 +138,10 @@ export class Card {
 
   /** @throws SaqrError MEMORY_REFUSED; DEVICE_UNSUPPORTED in a runtime where JavaScript can't reach memory that isn't its own */
   pin(bytes: number): Pinned {
-    const address = this.driver.result('hostAlloc', bytes, PORTABLE)
+    const out = new BigUint64Array(1)
+    const status = this.driver.raw.hostAlloc(out, bytes, PORTABLE) as number
+    if (status !== 0) throw this.#hostRefused(bytes, 'what crosses to the card', this.driver.error('hostAlloc', status))
+    const address = out[0]!
     const own = viewOf(address, bytes)
     if (own) return { address, bytes: new Uint8Array(own) }
     this.driver.release('hostFree', address)
@@ -171,6 +177,7 @@ export class Card {
 
   #hostRefused(bytes: number, what: string, cause?: SaqrError): SaqrError {
     if (cause && cause.code !== 'MEMORY_REFUSED') return cause
+    this.pinnable = Math.min(this.pinnable, bytes < LEAST_PINNED ? 0 : Math.floor(bytes / 2))
     return new SaqrError(
       'MEMORY_REFUSED',
       say`the host has too little memory that can be pinned for ${what} (${gib(bytes)}): free some, raise its limit (ulimit -l), or give a larger ${option('memory')}, so that less of it is needed. ${cause?.said ?? say``}`,
@@ -257,18 +264,30 @@ export class Card {
     for (const queue of Object.values(this.queues)) this.driver.raw.streamDestroy(queue)
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)
+    this.driver.leave()
   }
 }
 
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
-
-function missing(ordinal: number, count: number): SaqrError {
-  const { CUDA_VISIBLE_DEVICES: visible } = process.env
-  const asked = ordinal === 0 && count === 0 ? 'There is no CUDA card' : `There is no CUDA card ${ordinal}`
-  const are = count === 0 ? 'none is visible' : count === 1 ? 'one is visible, cuda:0' : `${count} are visible, cuda:0 to cuda:${count - 1}`
-  const hidden = visible === undefined ? '' : `; CUDA_VISIBLE_DEVICES is set to '${visible}'`
-  return new SaqrError(
-    'DEVICE_CUDA_MISSING',
-    say`${asked}: ${are}${hidden}. ${visible === undefined ? 'Check nvidia-smi' : 'Unset it or name the cards in it'}, or use the CPU with ${option('device')} cpu.`,
-  )
+/** What opening a context takes of a card, by NVIDIA's management library, where that tells processes apart. */
+function watch(driver: Driver, device: number): () => number | null {
+  const uuid = new Uint8Array(16)
+  driver.call('deviceUuid', uuid, device)
+  const hex = Buffer.from(uuid).toString('hex')
+  const dashed = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  for (const name of [`GPU-${dashed}`, `MIG-${dashed}`]) {
+    try {
+      const nvml = new Nvml(name)
+      const before = nvml.ofProcess(process.pid)
+      return () => {
+        const bytes = nvml.ofProcess(process.pid)
+        nvml.close()
+        return before === 0 && bytes > 0 && bytes < nvml.total ? bytes : null
+      }
+    } catch {
+      // no such library, or another name
+    }
+  }
+  return () => null
 }
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`

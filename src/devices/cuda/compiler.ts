@@ -1,19 +1,19 @@
 /** CUDA C++ to machine code for one card with NVRTC, kept on disk by the hash of source, options and compiler. */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
-import { makeFolder } from '../../hub/files.ts'
-import { move } from '../../hub/move.ts'
-import { cacheFolder as userCache } from '../../hub/places.ts'
 import { attrsHeader, type CudaSource } from '../../ops/cuda-launch.ts'
 import { ops } from '../../ops/generated/ops.ts'
-import { callAsync, type ForeignFunction } from '../ffi.ts'
-import { openLibrary } from './libraries.ts'
+import { callAsync, type ForeignFunction, ffi, type Library } from '../ffi.ts'
+import { KernelCache } from './kernel-cache.ts'
+import { builtinsName, openLibrary } from './libraries.ts'
 
 const FUNCTIONS = {
   version: 'int nvrtcVersion(void* major, void* minor)',
+  targets: 'int nvrtcGetNumSupportedArchs(void* count)',
+  targetList: 'int nvrtcGetSupportedArchs(void* archs)',
   create:
     'int nvrtcCreateProgram(void* program, const char* source, const char* name, int headers, const char** texts, const char** names)',
   compile: 'int nvrtcCompileProgram(uint64_t program, int count, const char** options)',
@@ -50,31 +50,65 @@ export function readSource({ name, url }: CudaSource): CudaText {
   return { name, source: readFileSync(file, 'utf8'), headers }
 }
 
-export function cacheFolder(): string {
-  return join(userCache(), 'cuda')
+export interface CompilerOptions {
+  /** newest major version of CUDA that the driver takes */
+  newest?: number
+  /** compute capability that it has to compile for: 90 */
+  arch?: number
+  /** folder of the compiled kernels; default: the user's */
+  cache?: string
+  /** NVRTC's, beside the target and the language */
+  options?: readonly string[]
+}
+
+type Functions = Record<keyof typeof FUNCTIONS, ForeignFunction>
+
+const functionsOf = (library: Library) =>
+  Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Functions
+
+function versionOf(f: Functions): { major: number; minor: number } {
+  const [major, minor] = [new Int32Array(1), new Int32Array(1)]
+  f.version(major, minor)
+  return { major: major[0]!, minor: minor[0]! }
+}
+
+/** Why an NVRTC compiles nothing for the card: a toolkit older than it, or a copy without the headers it has built in. */
+function unfitFor(arch: number | undefined): (library: Library) => string | null {
+  return (library) => {
+    const f = functionsOf(library)
+    const { major, minor } = versionOf(f)
+    const count = new Int32Array(1)
+    f.targets(count)
+    const archs = new Int32Array(count[0]!)
+    f.targetList(archs)
+    if (arch !== undefined && !archs.includes(arch)) return `is of CUDA ${major}.${minor} and knows no sm_${arch}`
+    const builtins = builtinsName(major, minor)
+    try {
+      ffi().load(builtins)
+      return null
+    } catch {
+      return `lacks ${builtins}, which belongs beside it`
+    }
+  }
 }
 
 export class Compiler {
   readonly path: string
   /** of NVRTC: '13.0' */
   readonly version: string
-  readonly #f: Record<keyof typeof FUNCTIONS, ForeignFunction>
-  readonly #cache: string
+  readonly cache: KernelCache
+  readonly #f: Functions
   readonly #options: readonly string[]
 
-  /** `options`: NVRTC's, beside the target and the language */
-  constructor(newestMajor?: number, cache = cacheFolder(), options: readonly string[] = []) {
-    const { library, path } = openLibrary('nvrtc', newestMajor)
+  /** @throws SaqrError DEVICE_CUDA_LIBRARY where none is found that compiles for the card */
+  constructor({ newest, arch, cache, options = [] }: CompilerOptions = {}) {
+    const { library, path } = openLibrary('nvrtc', newest, unfitFor(arch))
     this.path = path
-    this.#cache = cache
+    this.cache = new KernelCache(cache)
     this.#options = options
-    this.#f = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Record<
-      keyof typeof FUNCTIONS,
-      ForeignFunction
-    >
-    const [major, minor] = [new Int32Array(1), new Int32Array(1)]
-    this.#check('version', this.#f.version(major, minor) as number)
-    this.version = `${major[0]}.${minor[0]}`
+    this.#f = functionsOf(library)
+    const { major, minor } = versionOf(this.#f)
+    this.version = `${major}.${minor}`
   }
 
   /** Machine code for `target` (sm_90a …), from the cache where it is there. */
@@ -83,13 +117,11 @@ export class Compiler {
     const key = createHash('sha256')
       .update(JSON.stringify([text, options, this.version]))
       .digest('hex')
-    const file = join(this.#cache, `${text.name.replace(/\W/g, '-')}-${target}-${key.slice(0, 24)}.cubin`)
-    if (existsSync(file)) return readFileSync(file)
+    const name = `${text.name.replace(/\W/g, '-')}-${target}-${key.slice(0, 24)}.cubin`
+    const kept = this.cache.read(name)
+    if (kept) return kept
     const code = await this.#compile(text, options)
-    makeFolder(this.#cache)
-    const temporary = `${file}.${process.pid}`
-    writeFileSync(temporary, code)
-    move(temporary, file)
+    this.cache.write(name, code)
     return code
   }
 

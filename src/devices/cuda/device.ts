@@ -14,16 +14,15 @@ import {
   type PassInputs,
   type RunItem,
   type RunOptions,
-  runOnce,
   type StoreSpec,
   type Turn,
 } from '../device.ts'
-import { callAsync } from '../ffi.ts'
 import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
-import { Card, type Pinned } from './card.ts'
+import { Card } from './card.ts'
 import { Compiler } from './compiler.ts'
 import { describeCard } from './description.ts'
+import { Flight, type Piece } from './flight.ts'
 import { Kernels } from './kernels.ts'
 import { Launcher } from './launcher.ts'
 import { measure } from './limits.ts'
@@ -31,11 +30,8 @@ import { Matmuls } from './matmul.ts'
 import { CudaPlan, type Places } from './plan.ts'
 import { CudaStore } from './store.ts'
 
-const NOT_READY = 600
-/** steps shorter than this are not worth a thread's waking up */
-const LOOK_MS = 1
 export interface CudaOptions {
-  /** which card; default the first */
+  /** which card; default the first that saqr can use */
   ordinal?: number
 }
 
@@ -48,10 +44,10 @@ export class CudaDevice implements Device {
   readonly #store: CudaStore
   readonly #plans = new Set<CudaPlan>()
   readonly #places: Places = { arena: 0n, host: 0n, generation: 0 }
-  readonly #finished: bigint
   #arenaBytes = 0
   #hostBytes = 0
-  #inputs: Pinned | undefined
+  /** of runs that are over */
+  readonly #flights: Flight[] = []
   /** bytes that the arena, and what is offloaded, grow to before the next run */
   #wanted = 0
   #hostWanted = 0
@@ -59,24 +55,23 @@ export class CudaDevice implements Device {
   readonly #moves = new Map<string, 'host' | 'device'>()
   readonly #turns = new Turns()
   readonly #turn: Turn = {
-    run: (items, inputs, signal) => this.#run(items, inputs, signal),
+    run: async (items, inputs, signal) => {
+      await this.#run(items, inputs, { signal })
+    },
     runSteps: (plan, from, to) => this.#runSteps(plan as CudaPlan, from, to),
     read: (plan, buffer) => this.#read(plan as CudaPlan, buffer),
   }
   #disposed = false
-  /** what the last run took of the host: uploads and launches */
-  hostSeconds = 0
 
   /** @throws SaqrError DEVICE_CUDA_MISSING (no driver or card), DEVICE_CUDA_DRIVER (too old), DEVICE_CUDA_LIBRARY (no NVRTC or cuBLASLt) */
   constructor(options: CudaOptions = {}) {
     this.card = new Card(options.ordinal)
     try {
-      this.#compiler = new Compiler(Math.floor(this.card.driverVersion / 1000))
+      this.#compiler = new Compiler({ newest: Math.floor(this.card.driverVersion / 1000), arch: this.card.arch })
       this.matmuls = new Matmuls(this.card)
       this.#kernels = new Kernels(this.card, this.#compiler)
       this.#launcher = new Launcher(this.card, this.#kernels, this.matmuls)
       this.#store = new CudaStore(this.card)
-      this.#finished = this.card.driver.result('eventCreate', 2)
     } catch (error) {
       this.card.dispose() // nothing is left open on it
       throw error
@@ -212,7 +207,7 @@ export class CudaDevice implements Device {
           await this.#kernels.ready(new Set(launches.map(({ source }) => source)))
           this.#alive()
           this.enqueue(launches)
-          await this.#done()
+          await this.#fly((flight) => this.#done(flight))
         }
       } catch (error) {
         undo()
@@ -265,39 +260,63 @@ export class CudaDevice implements Device {
     }, signal)
   }
 
-  run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]> {
-    return runOnce(this, items, inputs, options)
+  /** The next turn begins as soon as this run is queued: the stream keeps their order, and what is read has left before another run writes. */
+  async run(items: readonly RunItem[], inputs: PassInputs, options: RunOptions = {}): Promise<Uint8Array[]> {
+    this.#alive()
+    return this.#turns.take((handOn) => {
+      this.#alive()
+      return this.#run(items, inputs, options, handOn)
+    }, options.signal)
   }
 
-  async #run(items: readonly RunItem[], inputs: PassInputs, signal?: AbortSignal): Promise<void> {
+  async #run(items: readonly RunItem[], inputs: PassInputs, options: RunOptions, onQueued = () => {}): Promise<Uint8Array[]> {
+    const { signal, read = [] } = options
     signal?.throwIfAborted()
     const plan = items[0]?.plan as CudaPlan | undefined
-    if (!plan) return
+    if (!plan) return []
     if (items.some((item) => item.plan !== plan)) throw new Error('one run is of one plan: plans share the arena')
     await this.#kernels.ready(plan.sources)
     this.#alive()
     this.#fit(plan)
-    const start = performance.now()
-    this.#upload(plan, inputs)
-    try {
+    return await this.#fly(async (flight) => {
+      const results = read.map((name) => piece(plan, name))
+      flight.load(inputsOf(plan, inputs), results)
       for (const { segment } of items) {
         this.#alive()
         signal?.throwIfAborted()
         plan.enqueue(segment)
         if (!plan.seconds) continue
-        await this.#done()
+        flight.leave()
+        await flight.landed()
         plan.addSeconds(segment)
       }
+      flight.fetch(results)
+      flight.leave()
+      onQueued()
+      await flight.landed().catch((cause: unknown) => {
+        const segments = items.map(({ segment }) => segment)
+        throw plan.explainGraphs(segments, cause)
+      })
+      return flight.results()
+    })
+  }
+
+  async #fly<T>(work: (flight: Flight) => Promise<T>): Promise<T> {
+    const flight = this.#flights.pop() ?? new Flight(this.card)
+    try {
+      return await work(flight)
     } catch (error) {
       // what was queued before an abort still runs: nobody else's turn begins while the card works
-      await this.#done().catch(() => {})
+      await this.#done(flight).catch(() => {})
       throw error
+    } finally {
+      this.#flights.push(flight)
     }
-    this.hostSeconds = (performance.now() - start) / 1e3
-    await this.#done().catch((cause: unknown) => {
-      const segments = items.map(({ segment }) => segment)
-      throw plan.explainGraphs(segments, cause)
-    })
+  }
+
+  async #done(flight: Flight): Promise<void> {
+    flight.leave()
+    await flight.landed()
   }
 
   async #runSteps(plan: CudaPlan, from: number, to: number): Promise<void> {
@@ -307,45 +326,9 @@ export class CudaDevice implements Device {
     plan.runSteps(from, to)
   }
 
-  /** Waits for the stream with the event loop free: looking now and then at first, then on a thread of the pool (which takes 0.1 ms). */
-  async #done(): Promise<void> {
-    const { driver, stream } = this.card
-    driver.call('eventRecord', this.#finished, stream, 0)
-    for (const start = performance.now(); performance.now() - start < LOOK_MS; ) {
-      const status = driver.raw.eventQuery(this.#finished) as number
-      if (status === 0) return
-      if (status !== NOT_READY) throw driver.error('eventQuery', status)
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    const status = (await callAsync(driver.raw.streamSynchronize, stream)) as number
-    if (status !== 0) throw driver.error('streamSynchronize', status)
-  }
-
-  /** Inputs go through pinned memory, side by side, so that the copies run on the stream behind the host's back. */
-  #upload(plan: CudaPlan, inputs: PassInputs): void {
-    const list = plan.plan.buffers.flatMap((b, i) => {
-      const view = b.space === 'store' ? undefined : inputs[b.name]
-      if (!view) return []
-      if (view.byteLength > b.bytes) throw new Error(`input '${b.name}' has ${b.bytes} bytes, not ${view.byteLength}`)
-      return [{ view, to: plan.address(i) }]
-    })
-    const align = (n: number) => Math.ceil(n / 256) * 256
-    const total = list.reduce((sum, { view }) => sum + align(view.byteLength), 0)
-    if (!this.#inputs || this.#inputs.bytes.length < total) {
-      if (this.#inputs) this.card.unpin(this.#inputs)
-      this.#inputs = this.card.pin(Math.max(total, 1 << 20))
-    }
-    let at = 0
-    for (const { view, to } of list) {
-      this.#inputs.bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), at)
-      this.card.driver.call('copyToDevice', to, this.#inputs.address + BigInt(at), view.byteLength, this.card.stream)
-      at += align(view.byteLength)
-    }
-  }
-
   #read(plan: CudaPlan, buffer: string): Uint8Array {
-    const i = bufferOf(plan, buffer)
-    return this.card.download(plan.address(i), plan.plan.buffers[i]!.bytes)
+    const { at, bytes } = piece(plan, buffer)
+    return this.card.download(at, bytes)
   }
 
   available(): number {
@@ -375,12 +358,26 @@ export class CudaDevice implements Device {
       this.#store.dispose()
       this.card.free(this.#places.arena)
       this.card.freeHost(this.#places.host)
-      if (this.#inputs) this.card.unpin(this.#inputs)
-      this.card.driver.release('eventDestroy', this.#finished)
+      for (const flight of this.#flights) flight.dispose()
       this.#launcher.dispose()
       this.matmuls.dispose()
       this.#kernels.dispose()
       this.card.dispose()
     })
   }
+}
+
+/** where a buffer of the plan lies */
+function piece(plan: CudaPlan, name: string): Piece {
+  const i = bufferOf(plan, name)
+  return { at: plan.address(i), bytes: plan.plan.buffers[i]!.bytes }
+}
+
+function inputsOf(plan: CudaPlan, inputs: PassInputs): { view: ArrayBufferView; to: bigint }[] {
+  return plan.plan.buffers.flatMap((b, i) => {
+    const view = b.space === 'store' ? undefined : inputs[b.name]
+    if (!view) return []
+    if (view.byteLength > b.bytes) throw new Error(`input '${b.name}' has ${b.bytes} bytes, not ${view.byteLength}`)
+    return [{ view, to: plan.address(i) }]
+  })
 }

@@ -10,6 +10,8 @@ const FUNCTIONS = {
   deviceCount: 'int cuDeviceGetCount(void* count)',
   deviceGet: 'int cuDeviceGet(void* device, int ordinal)',
   deviceName: 'int cuDeviceGetName(void* name, int length, int device)',
+  deviceUuid: 'int cuDeviceGetUuid_v2(void* uuid, int device)',
+  deviceBus: 'int cuDeviceGetPCIBusId(void* bus, int length, int device)',
   deviceAttribute: 'int cuDeviceGetAttribute(void* value, int attribute, int device)',
   contextRetain: 'int cuDevicePrimaryCtxRetain(void* context, int device)',
   contextRelease: 'int cuDevicePrimaryCtxRelease_v2(int device)',
@@ -39,6 +41,7 @@ const FUNCTIONS = {
   eventCreate: 'int cuEventCreate(void* event, unsigned int flags)',
   eventDestroy: 'int cuEventDestroy_v2(uint64_t event)',
   eventRecord: 'int cuEventRecordWithFlags(uint64_t event, uint64_t stream, unsigned int flags)',
+  eventSynchronize: 'int cuEventSynchronize(uint64_t event)',
   eventQuery: 'int cuEventQuery(uint64_t event)',
   eventElapsed: 'int cuEventElapsedTime(void* milliseconds, uint64_t start, uint64_t end)',
   moduleLoad: 'int cuModuleLoadData(void* module, const void* image)',
@@ -67,6 +70,9 @@ const OLDEST = { version: 12000, name: '12.0', driver: 525 }
 /** 12040 -> 12.4 */
 export const versionName = (version: number) => `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
 
+/** the context that this thread's calls meet: one for all cards of a process, whoever called last */
+let current = 0n
+
 export class Driver {
   /** the raw functions; they return a status */
   readonly raw: Record<DriverFunction, ForeignFunction>
@@ -74,6 +80,9 @@ export class Driver {
   readonly version: number
   /** the card can't be used any more */
   lost = false
+  /** of the card that it is for, once that is open */
+  #context = 0n
+  readonly #set: ForeignFunction
 
   /** @throws SaqrError DEVICE_CUDA_MISSING without a driver, DEVICE_CUDA_DRIVER where it is too old */
   constructor(library: Library = openDriver()) {
@@ -85,7 +94,45 @@ export class Driver {
         say`The NVIDIA driver is for CUDA ${versionName(version[0]!)}; saqr needs one for CUDA ${OLDEST.name} or later (driver ${OLDEST.driver}). Update it (https://www.nvidia.com/drivers), or use the CPU with ${option('device')} cpu.`,
       )
     this.version = version[0]!
-    this.raw = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as typeof this.raw
+    this.raw = Object.fromEntries(
+      Object.entries(FUNCTIONS).map(([key, signature]) => [key, this.#entering(library.func(signature))]),
+    ) as typeof this.raw
+    this.#set = library.func(FUNCTIONS.contextSet)
+  }
+
+  /** the same function, called with the card's own context, whichever card was called before */
+  #entering(f: ForeignFunction): ForeignFunction {
+    const entering = (...args: unknown[]) => {
+      const status = this.#entered()
+      return status === 0 ? f(...args) : status
+    }
+    // waits for a stream, on a thread of the pool: a stream knows its context
+    return Object.assign(entering, { async: (...args: unknown[]) => f.async(...args) })
+  }
+
+  /** From now on calls are for the card of `context`. @throws SaqrError */
+  use(context: bigint): void {
+    this.#context = context
+    this.enter()
+  }
+
+  /** Before a library is called that asks the thread for its context. */
+  enter(): void {
+    const status = this.#entered()
+    if (status !== 0) throw this.error('contextSet', status)
+  }
+
+  #entered(): number {
+    if (this.#context === 0n || current === this.#context) return 0
+    const status = this.#set(this.#context) as number
+    if (status === 0) current = this.#context
+    return status
+  }
+
+  /** The card is closed: its context may be no more. */
+  leave(): void {
+    if (current === this.#context) current = 0n
+    this.#context = 0n
   }
 
   /** @throws SaqrError with the driver's own words */

@@ -1,10 +1,11 @@
 /**
  * Finds NVIDIA's libraries without being told: the driver where the system keeps it; NVRTC and cuBLASLt in CUDA_HOME or CUDA_PATH, which
  * somebody set; where `saqr doctor --install-cuda` put them, which somebody asked for and no shell or environment changes; then where they
- * happen to lie: the usual toolkit folders, the active Python environment (NVIDIA's wheels put them in site-packages/nvidia), the loader's path.
+ * happen to lie: the usual toolkit folders, the active Python environment (NVIDIA's wheels put them in site-packages/nvidia, conda's packages in lib),
+ * the loader's path.
  */
 import { existsSync, readdirSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, isAbsolute, join } from 'node:path'
 import { option, SaqrError, say } from '../../error.ts'
 import { cacheFolder } from '../../hub/places.ts'
 import { ffi, type Library } from '../ffi.ts'
@@ -22,6 +23,11 @@ const WHEEL_FOLDER: Record<LibraryName, string> = { nvrtc: 'cuda_nvrtc', cublasL
 export function fileName(name: LibraryName, major: number, platform: NodeJS.Platform = process.platform): string {
   if (platform !== 'win32') return `lib${name}.so.${major}`
   return name === 'nvrtc' ? `nvrtc64_${major}0_0.dll` : `${name}64_${major}.dll`
+}
+
+/** what NVRTC of a version asks the loader for when it compiles: the headers it has built in */
+export function builtinsName(major: number, minor: number, platform: NodeJS.Platform = process.platform): string {
+  return platform === 'win32' ? `nvrtc-builtins64_${major}${minor}.dll` : `libnvrtc-builtins.so.${major}.${minor}`
 }
 
 /** where `saqr doctor --install-cuda` puts a release */
@@ -42,21 +48,36 @@ function toolkits(): string[] {
     .map((name) => join('/usr/local', name))
 }
 
-/** where a toolkit keeps its libraries */
+/** where a toolkit, or conda's packages of one, keeps its libraries */
 function librariesOf(root: string): string[] {
-  return ['lib64', 'lib', 'targets/x86_64-linux/lib', 'targets/sbsa-linux/lib', 'bin', 'bin/x64'].map((sub) => join(root, sub))
+  return ['lib64', 'lib', 'targets/x86_64-linux/lib', 'targets/sbsa-linux/lib', 'bin', 'bin/x64', 'Library/bin'].map((sub) =>
+    join(root, sub),
+  )
 }
 
-/** site-packages of the environment that `python3` on the PATH, VIRTUAL_ENV or CONDA_PREFIX name */
-function sitePackages(): string[] {
-  const environments = set('VIRTUAL_ENV', 'CONDA_PREFIX')
+/** roots of the environments that VIRTUAL_ENV, CONDA_PREFIX or `python3` on the PATH name */
+function environments(): string[] {
+  const found = set('VIRTUAL_ENV', 'CONDA_PREFIX')
   const onPath = (process.env.PATH ?? '').split(delimiter).find((folder) => existsSync(join(folder, 'python3')))
-  if (onPath) environments.push(dirname(onPath))
-  return environments.flatMap((root) => {
+  return onPath ? [...found, dirname(onPath)] : found
+}
+
+/** site-packages of these environments */
+function sitePackages(): string[] {
+  return environments().flatMap((root) => {
     const lib = join(root, 'lib')
     const versions = list(lib).filter((name) => name.startsWith('python3'))
     return versions.flatMap((name) => [join(lib, name, 'site-packages'), join(lib, name, 'dist-packages')])
   })
+}
+
+/** what was fetched; nothing where no home is known */
+function installed(releases: readonly Release[]): string[] {
+  try {
+    return releases.map((release) => installFolder(release))
+  } catch {
+    return []
+  }
 }
 
 /** Files that may hold the library, best first; the last ones are left to the loader. */
@@ -68,9 +89,10 @@ export function candidates(name: LibraryName, newestMajor = MAJORS[0]!): string[
   )
   const folders = [
     ...set('CUDA_HOME', 'CUDA_PATH').flatMap(librariesOf),
-    ...releases.map((release) => installFolder(release)),
+    ...installed(releases),
     ...toolkits().flatMap(librariesOf),
     ...wheels,
+    ...set('CONDA_PREFIX').flatMap(librariesOf),
   ]
   const files = majors.map((m) => fileName(name, m))
   return [...folders.flatMap((folder) => files.map((file) => join(folder, file))).filter(existsSync), ...files]
@@ -87,20 +109,40 @@ function loadBeside(path: string): void {
   for (const file of list(dirname(path))) if (builtins.test(file)) held.push(ffi().load(join(dirname(path), file)))
 }
 
-/** @throws SaqrError DEVICE_CUDA_LIBRARY, which says what to install */
-export function openLibrary(name: LibraryName, newestMajor?: number): { library: Library; path: string } {
+/**
+ * The first of the candidates that can be loaded and serves.
+ * @param unfit why a library that was loaded is of no use, or null: 'knows no sm_120'
+ * @throws SaqrError DEVICE_CUDA_LIBRARY, which says what was found, why it wasn't taken and what to install
+ */
+export function openLibrary(
+  name: LibraryName,
+  newestMajor?: number,
+  unfit: (library: Library) => string | null = () => null,
+): { library: Library; path: string } {
+  const refused: string[] = []
   for (const path of candidates(name, newestMajor)) {
-    try {
-      loadBeside(path)
-      return { library: ffi().load(path), path }
-    } catch {
-      // not there, or not loadable: the next candidate
-    }
+    const why = tried(path, unfit)
+    if (typeof why !== 'string') return { library: why, path }
+    // what the loader finds by name alone may not be there
+    if (isAbsolute(path)) refused.push(`${path} ${why}`)
   }
+  const file = fileName(name, MAJORS.find((m) => m <= (newestMajor ?? m)) ?? MAJORS.at(-1)!)
   throw new SaqrError(
     'DEVICE_CUDA_LIBRARY',
-    say`Found no ${fileName(name, MAJORS.find((m) => m <= (newestMajor ?? m)) ?? MAJORS.at(-1)!)}, which a CUDA card needs: \`saqr doctor --install-cuda\` fetches it from NVIDIA's packages. Where a CUDA toolkit is installed already, set CUDA_HOME to its folder. ${option('device')} cpu goes on without the card.`,
+    say`Found no ${file} that can be used, which a CUDA card needs${refused.length > 0 ? ` (${refused.join('; ')})` : ''}: \`saqr doctor --install-cuda\` fetches it from NVIDIA's packages. Where a CUDA toolkit is installed already, set CUDA_HOME to its folder. ${option('device')} cpu goes on without the card.`,
   )
+}
+
+function tried(path: string, unfit: (library: Library) => string | null): Library | string {
+  try {
+    loadBeside(path)
+    const library = ffi().load(path)
+    const why = unfit(library)
+    if (why === null) return library
+    return why
+  } catch (cause) {
+    return `can't be loaded: ${(cause as Error).message}`
+  }
 }
 
 const DRIVERS =

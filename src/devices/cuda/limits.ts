@@ -1,6 +1,6 @@
 /** What the card reaches warm: a large product through cuBLASLt in each type, and a copy on the card. */
 import type { CudaTensor, MatmulLaunch } from '../../ops/cuda-launch.ts'
-import type { Limits } from '../device.ts'
+import type { Measured } from '../limits.ts'
 import type { Card } from './card.ts'
 import type { Matmuls } from './matmul.ts'
 
@@ -93,12 +93,31 @@ export function probeHost(card: Card, bytes: number): number {
   }
 }
 
-/** Takes 0.5 GiB of the card while it lasts. */
-export function measure(card: Card, matmuls: Matmuls): Limits {
+/** What probes take: a product of n × n matrices, a copy of so many bytes, several times what any card's cache holds. */
+export interface ProbeSizes {
+  n: number
+  copy: number
+  host: number
+}
+const WHOLE: ProbeSizes = { n: 4096, copy: 256 << 20, host: 64 << 20 }
+/** the smallest are a sixty-fourth of that */
+const LEAST = 64
+
+/** The largest that half of what is free holds: a run may be left just what it needs, and what measures the card isn't to refuse it. */
+export function probeSizes(free: number): ProbeSizes {
+  let cut = 1
+  while (cut < LEAST && (2 * WHOLE.copy) / cut > free / 2) cut *= 4
+  return { n: WHOLE.n / Math.sqrt(cut), copy: WHOLE.copy / cut, host: WHOLE.host / cut }
+}
+
+/** Takes 0.5 GiB of the card while it lasts, less where less is free. */
+export function measure(card: Card, matmuls: Matmuls): Measured {
+  const { n, copy, host } = probeSizes(card.memory().free)
   return {
-    f32: probeProduct(card, matmuls, 'f32', 4096),
-    bf16: probeProduct(card, matmuls, 'bf16', 4096),
-    copy: probeCopy(card, 256 << 20), // several times what any card's cache holds
-    host: probeHost(card, 64 << 20),
+    f32: probeProduct(card, matmuls, 'f32', n),
+    bf16: probeProduct(card, matmuls, 'bf16', n),
+    copy: probeCopy(card, copy),
+    host: probeHost(card, host),
+    ...(n < WHOLE.n && { rough: true as const }),
   }
 }

@@ -31,10 +31,26 @@ const COMPUTE_32F = 68
 const DESC = { transA: 3, transB: 4, epilogue: 7, biasPointer: 8 }
 const PREFERENCE = { workspace: 1, alignmentA: 5 }
 const EPILOGUE_BIAS = 4
+/** cublasStatus_t */
+const STATUS: Readonly<Record<number, string>> = {
+  1: 'not initialized',
+  3: 'allocation failed',
+  7: 'invalid value',
+  8: 'architecture mismatch',
+  13: 'execution failed',
+  14: 'internal error',
+  15: 'not supported',
+}
+/** what it says where it finds no memory for itself */
+const NO_MEMORY = [1, 3]
 /** sizeof(cublasLtMatmulHeuristicResult_t); the algorithm is its first 64 bytes */
 const RESULT = 96
 /** what NVIDIA recommends for Hopper */
-const WORKSPACE = 32 << 20
+export const WORKSPACE = 32 << 20
+/** with more free than this it is not for want of memory that it can't begin */
+const LEAST_FREE = 256 << 20
+
+const statusName = (status: number) => `status ${status}${STATUS[status] ? ` (${STATUS[status]})` : ''}`
 
 interface Prepared {
   desc: bigint
@@ -65,7 +81,8 @@ export class Matmuls {
       keyof typeof FUNCTIONS,
       ForeignFunction
     >
-    this.#handle = this.#new('create')
+    card.driver.enter() // the handle is of the card whose context the thread has
+    this.#handle = this.#create()
     this.#workspace = card.alloc(WORKSPACE, "cuBLASLt's workspace")
   }
 
@@ -78,6 +95,7 @@ export class Matmuls {
   run(launch: MatmulLaunch, queue?: bigint): void {
     const { a, b, c, y, bias } = launch
     if (queue && !this.#workspaceBeside) throw new Error('products beside others have no workspace: readyBeside() comes first')
+    this.#card.driver.enter()
     const p = this.#prepare(launch)
     if (bias) this.#set('descSet', p.desc, DESC.biasPointer, new BigUint64Array([bias.at]))
     this.#alpha[0] = launch.alpha
@@ -111,11 +129,11 @@ export class Matmuls {
   #prepare(launch: MatmulLaunch): Prepared {
     const key = keyOf(launch)
     let p = this.#prepared.get(key)
-    if (!p) this.#prepared.set(key, (p = this.#create(launch)))
+    if (!p) this.#prepared.set(key, (p = this.#describe(launch)))
     return p
   }
 
-  #create(launch: MatmulLaunch): Prepared {
+  #describe(launch: MatmulLaunch): Prepared {
     const { a, b, c, y, transA, transB, bias } = launch
     const desc = this.#new('descCreate', COMPUTE_32F, TYPE.f32)
     this.#set('descSet', desc, DESC.transA, Int32Array.of(transB ? 1 : 0))
@@ -137,20 +155,35 @@ export class Matmuls {
     return p
   }
 
+  /** @throws SaqrError MEMORY_REFUSED where the card has none left for the library itself, which says so in other words */
+  #create(): bigint {
+    const out = new BigUint64Array(1)
+    const status = this.#f.create(out) as number
+    if (status === 0) return out[0]!
+    const error = this.#error(`create returned ${statusName(status)}`)
+    const { free } = this.#card.memory()
+    if (!NO_MEMORY.includes(status) || free > LEAST_FREE) throw error
+    throw new SaqrError(
+      'MEMORY_REFUSED',
+      `${this.#card.name} has only ${Math.floor(free / 2 ** 20)} MiB free, too little for cuBLASLt itself: others hold the rest (nvidia-smi lists them). ${error.message}`,
+      { cause: error },
+    )
+  }
+
   #new(name: keyof typeof FUNCTIONS, ...args: unknown[]): bigint {
     const out = new BigUint64Array(1)
     const status = this.#f[name](out, ...args) as number
-    if (status !== 0) throw this.#error(`${name} returned status ${status}`)
+    if (status !== 0) throw this.#error(`${name} returned ${statusName(status)}`)
     return out[0]!
   }
 
   #set(name: 'descSet' | 'preferenceSet', object: bigint, attribute: number, value: ArrayBufferView): void {
     const status = this.#f[name](object, attribute, value, value.byteLength) as number
-    if (status !== 0) throw this.#error(`attribute ${attribute}: status ${status}`)
+    if (status !== 0) throw this.#error(`attribute ${attribute}: ${statusName(status)}`)
   }
 
   #check(what: string, launch: MatmulLaunch, status: unknown): void {
-    if (status !== 0) throw this.#error(`${what} returned status ${status as number} for ${spelled(launch)}`)
+    if (status !== 0) throw this.#error(`${what} returned ${statusName(status as number)} for ${spelled(launch)}`)
   }
 
   #error(message: string): SaqrError {
@@ -158,6 +191,7 @@ export class Matmuls {
   }
 
   dispose(): void {
+    this.#card.driver.enter()
     for (const p of this.#prepared.values()) {
       this.#f.descDestroy(p.desc)
       for (const layout of [p.a, p.b, p.c, p.d]) this.#f.layoutDestroy(layout)

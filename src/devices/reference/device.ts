@@ -85,7 +85,7 @@ export class ReferenceDevice implements Device {
       tokenQuantum: 1,
       passTokens: 256,
       reach: { compute: 1, pairs: 1, copy: 1, launch: 0 },
-      overhead: 150e6,
+      overhead: [{ kind: 'Node, its libraries, rows', bytes: 150e6 }],
       has: (op) => Object.hasOwn(references, op),
     }
   }

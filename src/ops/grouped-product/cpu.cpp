@@ -1,5 +1,5 @@
 // Products of a mixture's experts (op.ts): one product an expert, by the engine's own (gemm.hpp), all threads at each. Experts' results lie
-// apart, so nobody waits between two, but where the engine has to.
+// apart, so nobody waits between two, but where threads share what they laid out.
 #include "attrs/grouped-product.hpp"
 #include "gemm.hpp"
 
@@ -59,8 +59,7 @@ SAQR_KERNEL(grouped_product) {
     const gemm::Epilogue epilogue{&result, nullptr, nullptr, static_cast<float>(attrs.alpha)};
     const gemm::Problem problem{{operands, 2, false}, {operands + 1, 2, attrs.trans}, parts, rows, y.cols, epilogue};
     if (const char* why = problem.refusal()) return worker.fail(why);
-    gemm::multiply(problem, worker);
-    gemm::between(worker);
+    if (gemm::multiply(problem, worker)) worker.barrier();
   }
 }
 
@@ -77,8 +76,7 @@ SAQR_KERNEL(grouped_weight_grad) {
     const gemm::Epilogue epilogue{&sum, nullptr, &sum, alpha};
     const gemm::Problem problem{{&d, 1, true}, {&in, 1, true}, 1, sum.rows, sum.cols, epilogue};
     if (const char* why = problem.refusal()) return worker.fail(why);
-    gemm::multiply(problem, worker);
-    gemm::between(worker);
+    if (gemm::multiply(problem, worker)) worker.barrier();
   }
 }
 
