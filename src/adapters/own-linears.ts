@@ -27,7 +27,7 @@ export function settleOwn(
   if (!inFile || !experts || config.bias !== 'none') return config
   const { targetModules } = config
   const tensors = all()
-  const named = new Set(inFile.filter((path) => isNamed(config, path, { role: 'linear', head: head.path })))
+  const named = namedOf(inFile, config, head.path)
   const older = Object.keys(experts.parameters)
   const own = tensors.flatMap(({ name, role }) => {
     const path = pathOf(name)
@@ -39,10 +39,11 @@ export function settleOwn(
     return [{ name, paths: paths.filter((path) => named.has(path)) }]
   })
   const some = areApart(stacks, config) ? stacks.filter(({ paths }) => paths.length > 0) : []
-  const pieces = some.length > 0 ? [] : stacks.flatMap(({ paths }) => paths)
-  if (own.length === 0 && some.length === 0 && (typeof targetModules !== 'string' || pieces.length === 0)) return config
-  const taken = [...own, ...some.flatMap(({ paths }) => paths)]
-  const isTaken = (target: string) => taken.some((path) => matches([target], path)) && !pieces.some((path) => matches([target], path))
+  const pieces = new Set(some.length > 0 ? [] : stacks.flatMap(({ paths }) => paths))
+  if (own.length === 0 && some.length === 0 && (typeof targetModules !== 'string' || pieces.size === 0)) return config
+  const taken = new Set([...own, ...some.flatMap(({ paths }) => paths)])
+  const means = (target: string, paths: Iterable<string>) => [...paths].some((path) => matches([target], path))
+  const isTaken = (target: string) => (taken.has(target) || means(target, taken)) && !means(target, pieces)
   const patterns = { rankPattern: { ...config.rankPattern }, alphaPattern: { ...config.alphaPattern } }
   const parts = [...own.map((path) => ({ name: `${path}.weight`, paths: [path] })), ...some]
   for (const { name, paths } of parts) {
@@ -59,12 +60,25 @@ export function settleOwn(
     ...patterns,
     targetModules:
       typeof targetModules === 'string'
-        ? [...new Set([...[...named].filter((path) => !taken.includes(path) && !pieces.includes(path)), ...pieces.map(last)])]
+        ? [...new Set([...[...named].filter((path) => !taken.has(path) && !pieces.has(path)), ...[...pieces].map(last)])]
         : targetModules.filter((target) => !isTaken(target)),
     targetParameters: [
       ...new Set([...(config.targetParameters ?? []), ...parametersFor(own, tensors), ...some.map(({ name }) => name)]),
     ].sort(),
   }
+}
+
+/** Those that the targets mean: thousands of an adapter whose targets may be as many paths. */
+function namedOf(inFile: readonly string[], config: AdapterConfig, head: string): Set<string> {
+  const { targetModules } = config
+  const paths = new Set(Array.isArray(targetModules) ? targetModules : [])
+  const given = new Set(inFile)
+  const names = Array.isArray(targetModules) ? { ...config, targetModules: targetModules.filter((target) => !given.has(target)) } : config
+  const isMeant = (path: string) => {
+    const one = paths.has(path) ? { ...config, targetModules: [path] } : names
+    return isNamed(one, path, { role: 'linear', head })
+  }
+  return new Set(inFile.filter(isMeant))
 }
 
 /** A tensor of all experts of a layer, or of their router. */

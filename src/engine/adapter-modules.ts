@@ -8,13 +8,13 @@ import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { checkDropout } from '../adapters/whole-tensors.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
-import { type AdapterConfig, readAdapterConfig } from '../formats/peft/config.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { Model } from '../models/family.ts'
-import { asNamed, readAdapterOver } from './adapter-names.ts'
+import { adapterConfigOver, readAdapterOver } from './adapter-names.ts'
 import { placesOf } from './adapter-tensors.ts'
 import { parametersOf } from './settle.ts'
 
@@ -41,7 +41,7 @@ export function checkBeforeWeights(spec: AdapterSpec, model: Model): void {
  */
 export function checkLoadable(folder: string, { model, base, file }: { model: Model; base: string; file: boolean }): void {
   const given = file ? readAdapterOver(folder, model) : null
-  const config = given?.config ?? asNamed(readAdapterConfig(folder), model.composite?.renamed ?? ((name) => name))
+  const config = given?.config ?? adapterConfigOver(folder, model)
   const { adapter, recorder } = overModel({ kind: 'lora', config }, model)
   checkTargets(adapter, model, recorder)
   if (!given) return

@@ -2,8 +2,10 @@
  * An adapter's files by the names that its base has today: over a model beside others, those of before transformers 4.52 are other names of the same
  * modules (`language_model.model.layers`), in files as in the configuration.
  */
-import type { AdapterConfig } from '../formats/peft/config.ts'
-import { type Adapter, readAdapter } from '../formats/peft/read.ts'
+import { join } from 'node:path'
+import { isFile } from '../formats/files.ts'
+import { type AdapterConfig, readAdapterConfig } from '../formats/peft/config.ts'
+import { ADAPTER_FILE, type Adapter, readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
 
@@ -23,8 +25,14 @@ export function readAdapterOver(folder: string, { composite }: Pick<Model, 'comp
   }
 }
 
-/** its adapter_config.json */
-export function asNamed(config: AdapterConfig, renamed: (name: string) => string): AdapterConfig {
+/** Its configuration, with what its file has where that is here too. */
+export function adapterConfigOver(folder: string, model: Pick<Model, 'composite'>): AdapterConfig {
+  if (isFile(join(folder, ADAPTER_FILE))) return readAdapterOver(folder, model).config
+  const config = readAdapterConfig(folder)
+  return model.composite ? asNamed(config, model.composite.renamed) : config
+}
+
+function asNamed(config: AdapterConfig, renamed: (name: string) => string): AdapterConfig {
   const list = <T>(given: T) => (Array.isArray(given) ? given.map((name) => renamed(name)) : given)
   const keys = (given: Record<string, number>) => Object.fromEntries(Object.entries(given).map(([key, value]) => [renamed(key), value]))
   const { targetModules, modulesToSave, rankPattern, alphaPattern } = config

@@ -102,7 +102,7 @@ export class Lives {
     for (const t of inputs) {
       if (!t) continue
       const root = rootOf(t)
-      if (root.space !== 'store' && this.of(root) < 0) throw new Error(`${t.name} is read, and nothing writes ${root.name} before`)
+      if (root.space !== 'store' && this.of(root) < 0) throw new Error(`${root.name} is read, and nothing writes it before`)
       this.#touch(t, step)
     }
   }

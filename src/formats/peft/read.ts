@@ -34,6 +34,8 @@ export interface Adapter {
   stored: Map<string, StoredTensor>
 }
 
+export const ADAPTER_FILE = 'adapter_model.safetensors'
+
 /** What PEFT puts before every module path. */
 export const PEFT_PREFIX = 'base_model.model.'
 
@@ -55,15 +57,10 @@ const PARTS: Readonly<Record<string, 'lora' | 'base' | 'bias' | 'tokens' | 'copy
 const endings = new RegExp(`^(.+?)\\.(${Object.keys(PARTS).join('|').replaceAll('.', '\\.')})$`)
 const unsupportedParts = /\.(lora_magnitude_vector|lora_[A-Za-z_]+)(\.|$)/
 
-/** Its configuration, with what its file has where that is here too. */
-export function adapterConfigIn(folder: string): AdapterConfig {
-  return isFile(join(folder, 'adapter_model.safetensors')) ? readAdapter(folder).config : readAdapterConfig(folder)
-}
-
 /** Errors: FORMAT_ADAPTER and those of `readSafetensors`. */
 export function readAdapter(folder: string): Adapter {
   const config = readAdapterConfig(folder)
-  const path = join(folder, 'adapter_model.safetensors')
+  const path = join(folder, ADAPTER_FILE)
   if (!isFile(path))
     throw bad(
       folder,
