@@ -17,6 +17,8 @@ export interface CaseResult {
   firstStepSeconds: number
   losses: number[]
   gradNorms: number[]
+  /** of a step, by the plan; absent where the case tells none */
+  predictedSeconds?: number
   predictedBytes: number
   newSizeSeconds?: number[]
   opsMs?: Record<string, number>

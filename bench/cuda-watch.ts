@@ -1,7 +1,9 @@
 /** A process and what it takes of the card while it runs: the process's memory by NVML, the card's clocks and heat. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { type CardState, Nvml } from '../src/devices/cuda/nvml.ts'
+import { visibleCards } from '../src/devices/cuda/cards.ts'
+import { Driver } from '../src/devices/cuda/driver.ts'
+import { type CardState, type Nvml, nvmlOf } from '../src/devices/cuda/nvml.ts'
 
 /** ms between two looks */
 const LOOK = 20
@@ -69,8 +71,9 @@ function spread(values: number[]): Spread {
   return { least: sorted[0]!, median: sorted[sorted.length >> 1]!, most: sorted.at(-1)! }
 }
 
-/** The card that CUDA calls its first: CUDA_VISIBLE_DEVICES says which that is, and this library doesn't read it. */
+/** The card that CUDA calls its first, which may be another one's number here. */
 export function firstVisible(): Nvml {
-  const first = process.env.CUDA_VISIBLE_DEVICES?.split(',')[0]?.trim() ?? ''
-  return new Nvml(/^\d+$/.test(first) ? Number(first) : first === '' ? 0 : first)
+  const [first] = visibleCards(new Driver())
+  if (!first) throw new Error('no card is visible')
+  return nvmlOf(first.uuid)
 }

@@ -102,7 +102,7 @@ for (const c of chosen) {
 }
 let failed = 0
 console.log(
-  'case                        tok/s  computed  share  at limit  peak MiB  planned   s/step  first s   baseline tok/s    MiB  first s   times',
+  'case                        tok/s  computed  share  at limit  peak MiB  planned   s/step  planned  first s   baseline tok/s    MiB  first s   times',
 )
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const group of groups.values()) {
@@ -185,6 +185,7 @@ function show(c: CudaCase, r: CaseResult, other: BaselineResult | undefined): vo
     [mib(r.peakBytes), 9],
     [mib(r.predictedBytes), 8],
     [fixed(r.stepSeconds, 3), 8],
+    [fixed(r.predictedSeconds, 3), 8],
     [fixed(r.firstStepSeconds, 2), 8],
     [fixed(other?.tokensPerSecond), 16],
     [mib(other?.peakBytes), 6],

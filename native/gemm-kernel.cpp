@@ -66,7 +66,7 @@ SAQR_INLINE void tileEpilogue(const Result& to, const vf (&sum)[R][V]) {
 }
 
 template <class Math, int R, int V>
-static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to) {
+static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to, Ahead ahead) {
   vf sum[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
@@ -74,8 +74,9 @@ static void tile(int64_t units, const float* a, const float* b, float* c, int64_
     for (int v = 0; v < V; v++) sum[r][v] = vf{};
   }
   // each block of depth is a sum of its own: one chain over all of it rounds as often as it is long
-  for (int64_t u = 0; u < units; u++, a += kTallStep, b += V * W) {
+  for (int64_t u = 0; u < units; u++, a += kTallStep, b += V * W, ahead.at += ahead.step) {
     vf column[V];
+    if constexpr (W == 16) __builtin_prefetch(ahead.at, 0, 2);
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) column[v] = load(b + v * W);
 #pragma GCC unroll 16

@@ -95,12 +95,16 @@ struct Block {
     for (int64_t q = panels.from; q < panels.to; q++) {
       const int64_t n = columns.start(q), cols = columns.size(q), column = n - left, vectors = columns.step(q) / W;
       const float* b = laid.at(q, units);
+      const bool more = q + 1 < panels.to;
+      const char* next = reinterpret_cast<const char*>(more ? laid.at(q + 1, units) : b);
+      const int64_t lines = more ? columns.step(q + 1) * 4 / 64 : 0;
       for (int64_t p = 0; p < high; p++) {
         const int64_t height = start[p + 1] - start[p], stride = sums ? sumStride : kWide;
         float* c = sums ? sums + (start[p] - m.from) * sumStride + column : tile;
         ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
-        tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole);
+        tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole,
+                                         p < lines ? Ahead{next + p * depth * 64, 64} : Ahead{reinterpret_cast<const char*>(b), 0});
         if (last && !whole) applyEpilogue(problem.epilogue, start[p], n, height, cols, c, stride, scratch.bias + column);
       }
     }
@@ -110,11 +114,12 @@ struct Block {
 // What a thread multiplies between two layings out: its rows and panels over some blocks of the reduction. False: the run is aborted.
 bool multiplyLaid(const Problem& problem, Form form, const Blocks& blocks, const Laid& laid, Range some, const Share& own, const Scratch& scratch,
                   Results& results, Worker& worker) {
-  const int64_t rows = own.rows.to - own.rows.from, count = ceilDiv(rows, Scratch::kRowBlock);  // of blocks of rows, nearly equal
+  const Panels rows{own.rows.from, own.rows.to, true};
+  const int64_t panels = rows.count(), count = ceilDiv(panels, Scratch::kRowBlock / kTall);  // of blocks of rows, nearly equal
   const int64_t left = laid.columns.start(own.cols.from), right = laid.columns.start(own.cols.to);
-  if (rows < 1 || left == right) return !worker.aborted();
+  if (panels < 1 || left == right) return !worker.aborted();
   const int64_t stride = ceilDiv(right - left, kWide) * kWide;
-  auto rowBlock = [&](int64_t r) { return Range{own.rows.from + rows * r / count, own.rows.from + rows * (r + 1) / count}; };
+  auto rowBlock = [&](int64_t r) { return Range{rows.start(panels * r / count), rows.start(panels * (r + 1) / count)}; };
   loadBias(problem.epilogue, left, right - left, scratch.bias);
   for (int64_t i = some.from; i < some.to; i++) {
     for (int64_t r = 0; r < count; r++) {

@@ -49,7 +49,7 @@ export interface LoadOptions {
   token?: string | null
   /** ends opening the model */
   signal?: AbortSignal
-  /** what computes: auto (default: the first CUDA card, else the CPU), cpu, cuda, cuda:N, reference, or a device of your own */
+  /** what computes: auto (default: the first CUDA card that saqr can use, else the CPU), cpu, cuda, cuda:N, reference, or a device of your own */
   device?: string | Device
   /** token that ends a text, instead of the checkpoint's */
   eosToken?: string | null

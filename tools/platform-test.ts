@@ -78,7 +78,7 @@ console.log(`five steps: ${run.losses.map((l) => l.toFixed(6)).join(' ')}, ${((p
 if (values.write) writeFileSync(values.write, JSON.stringify(run))
 if (values.against) compare(run, JSON.parse(readFileSync(values.against, 'utf8')) as Run)
 
-const variant = / threads?, ([^\s,]+)/.exec(label)?.[1]
+const variant = / threads?[^,]*, ([^\s,]+)/.exec(label)?.[1]
 if (values.report)
   writeFileSync(
     values.report,

@@ -273,7 +273,7 @@ async function product(runner) {
     run([...saqr, 'doctor', '--no_probe'], folder, env)
     const found = JSON.parse(said([...saqr, 'doctor', '--no_probe', '--json'], folder, env))
     const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]
-    const [, variant] = / threads?, (\S+)/.exec(lineOf('cpu'))
+    const [, variant] = / threads?[^,]*, (\S+)/.exec(lineOf('cpu'))
     const [, version, runtime] = /^(\S+) on (.*?),/.exec(lineOf('saqr'))
     const light = values.light ? ['--max_length', '32'] : []
     const asked = ['--questions', values.questions, '--num_train_epochs', values.epochs]

@@ -78,8 +78,8 @@ function isMeantWhole({ name, paths }: Stack, config: AdapterConfig, head: strin
 
 const literal = (name: string) => name.replaceAll('.', String.raw`\.`)
 
-/** as the patterns have them for its experts' linears */
-function valuesOf({ paths }: Stack, config: AdapterConfig): { r: number; alpha: number } {
+/** As the patterns have them for its experts' linears. @throws SaqrError OPTION_MODULES where those differ: they lie in one tensor */
+export function valuesOf({ paths }: Pick<Stack, 'paths'>, config: AdapterConfig): { r: number; alpha: number } {
   return {
     r: same(paths, (path) => rankOf(config, path), 'rankPattern'),
     alpha: same(paths, (path) => alphaOf(config, path), 'alphaPattern'),

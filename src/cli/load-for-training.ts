@@ -1,11 +1,11 @@
 /** A model as the options of a verb name it, to be trained: apart from who only asks one, whose first token waits for all that is loaded. */
 import type { Device } from '../devices/device.ts'
 import { checkBeforeWeights, checkModules, newAdapter } from '../engine/adapter-modules.ts'
+import { adapterConfigOver } from '../engine/adapter-names.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type Known, lookUp } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { readAdapterConfig } from '../formats/peft/config.ts'
 import type { Model } from '../models/family.ts'
 import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
 import type { VerbOptions } from '../train/options/common.ts'
@@ -47,6 +47,6 @@ export async function lookUpForTraining(o: VerbOptions, io: Io): Promise<Known> 
 function checkAdapter(name: string, adapter: string | null, model: Model, o: VerbOptions): void {
   if (adapter !== null && o.usePeft)
     throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
-  checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name, model)
+  checkAdapterOptions(o, adapter === null ? null : adapterConfigOver(adapter, model), name, model)
   if (o.loadIn4bit && adapter === null && !o.usePeft) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
 }

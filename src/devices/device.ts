@@ -43,6 +43,8 @@ export interface Reach {
   compute: number
   pairs: number
   copy: number
+  /** of FLOP/s where rows are parted over groups; absent: as in other products */
+  groups?: number
   /** the first two in bf16, where they are others there */
   bf16?: { compute: number; pairs: number }
   /** seconds that a step takes, however small */

@@ -2,18 +2,19 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import { isParameter, isSaved, matches } from '../adapters/match.ts'
+import { settleOwn } from '../adapters/own-linears.ts'
 import { settlePatterns } from '../adapters/patterns.ts'
 import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { checkDropout } from '../adapters/whole-tensors.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
-import { type AdapterConfig, readAdapterConfig } from '../formats/peft/config.ts'
-import { readAdapter } from '../formats/peft/read.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { Model } from '../models/family.ts'
+import { adapterConfigOver, readAdapterOver } from './adapter-names.ts'
 import { placesOf } from './adapter-tensors.ts'
 import { parametersOf } from './settle.ts'
 
@@ -39,15 +40,17 @@ export function checkBeforeWeights(spec: AdapterSpec, model: Model): void {
  * @throws SaqrError OPTION_MODULES, and FORMAT_ADAPTER where its tensors are not those that its configuration means
  */
 export function checkLoadable(folder: string, { model, base, file }: { model: Model; base: string; file: boolean }): void {
-  const { adapter, recorder } = overModel({ kind: 'lora', config: readAdapterConfig(folder) }, model)
+  const given = file ? readAdapterOver(folder, model) : null
+  const config = given?.config ?? adapterConfigOver(folder, model)
+  const { adapter, recorder } = overModel({ kind: 'lora', config }, model)
   checkTargets(adapter, model, recorder)
-  if (!file) return
+  if (!given) return
   const { head } = model
   // these may be of another size than config.json says, and one weight or two: files tell, the adapter's own among them
   const ends = [`${head.path}.`, ...[...parametersOf(model).values()].flatMap(({ role, name }) => (role === 'embedding' ? [name.replace(/weight$/, '')] : []))] // biome-ignore format: short
   const passOver = (name: string) => ends.some((path) => name.startsWith(path))
   const trained = recorder.parameters
-  placesOf(readAdapter(folder), folder, { model, path: base, config: adapter.config!, trained, passOver })
+  placesOf(given, folder, { model, path: base, config: adapter.config!, trained, passOver })
 }
 
 export function overModel(spec: AdapterSpec, model: Model): Opened {
@@ -66,7 +69,8 @@ export function checkTargets({ config }: Adapter, model: Model, recorder: Opened
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   if (spec.kind !== 'lora') return spec
   const tensors = () => [...parametersOf(model).values()]
-  const config = model.experts || model.apart ? settleTargets(spec.config, model, tensors()) : spec.config
+  const own = settleOwn(spec.config, model, tensors)
+  const config = model.experts || model.apart ? settleTargets(own, model, tensors()) : own
   return { kind: 'lora', config: settlePatterns(config, model, tensors) }
 }
 

@@ -47,7 +47,11 @@ export function placesOf(adapter: Adapter, folder: string, over: Over): Places {
     const key = /\.base_layer\.lora_/.test(name) ? name : name.replace('.base_layer.', '.')
     const t = given.get(key)
     const { rows, cols } = matrixShape(fileShape(spec))
-    if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json calls for on this base${apartBut(given, name)}`)
+    if (!t)
+      throw bad(
+        folder,
+        `has no ${name}, which its adapter_config.json calls for on this base${apartBut(given, name)}${elsewhere(given, name)}`,
+      )
     if (name.endsWith(TOKEN_ROWS) && t.rows !== rows)
       throw bad(folder, `has ${t.shape.join(' × ')} values of ${name} for ${rows} trainable_token_indices`)
     if (t.rows !== rows || t.cols !== cols) throw misfit(over, folder, name, t, `${rows} × ${cols}`)
@@ -106,6 +110,13 @@ function apartBut(given: ReadonlyMap<string, CheckpointTensor>, name: string): s
   return single === undefined
     ? ''
     : `: it has parts of single experts (${single}), which stand for that only where every expert’s are there, each of one rank, under names that a file of such a model has for them`
+}
+
+/** Where the file has it at another path: of a base of another class. */
+function elsewhere(given: ReadonlyMap<string, CheckpointTensor>, name: string): string {
+  const end = /\.layers\.\d+\..*$/.exec(name)?.[0]
+  const like = end && !given.has(name) ? [...given.keys()].find((key) => key.endsWith(end)) : undefined
+  return like === undefined ? '' : `: it has ${like}, of a base of another class, which base_model_name_or_path must name`
 }
 
 /** The base has the module, but of another size. */

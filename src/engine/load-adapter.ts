@@ -1,8 +1,9 @@
 /** A PEFT adapter folder over an open base: the same tensors, to generate with or to train on. */
 
 import { SaqrError } from '../error.ts'
-import { type Adapter, readAdapter } from '../formats/peft/read.ts'
+import type { Adapter } from '../formats/peft/read.ts'
 import { adaptedBase } from './adapted-base.ts'
+import { readAdapterOver } from './adapter-names.ts'
 import { type Places, placesOf } from './adapter-tensors.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenedModel } from './opened-model.ts'
@@ -14,7 +15,7 @@ import { tokenProblem } from './token-rows.ts'
  * @throws SaqrError FORMAT_ADAPTER where its tensors are not those that its configuration means on this base
  */
 export function loadAdapter(opened: OpenedModel, folder: string): LanguageModel {
-  const adapter = readAdapter(folder)
+  const adapter = readAdapterOver(folder, opened.model)
   checkBase(opened, adapter, folder)
   const wrong = tokenProblem(opened.model, adapter.config)
   if (wrong !== null) throw bad(folder, `has trainable_token_indices that are none of this base: ${wrong}`)

@@ -9,7 +9,6 @@ import { SaqrError, say } from '../error.ts'
 import type { TokenizerFiles } from '../formats/checkpoint.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
-import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { type ResolvedModel, resolveModel } from '../hub/model.ts'
 import type { HubOptions } from '../hub/places.ts'
@@ -19,6 +18,7 @@ import { families, openConfig } from '../models/registry.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { adaptedBase } from './adapted-base.ts'
 import { checkLoadable } from './adapter-modules.ts'
+import { readAdapterOver } from './adapter-names.ts'
 import { type BaseChoice, OpenedModel } from './opened-model.ts'
 import { settle, withTensors } from './settle.ts'
 
@@ -74,7 +74,8 @@ type Looking = Omit<BaseRequest, 'choice' | 'asked'>
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
   const { adapter, found, files, tokenizer, notes } = await lookUp(name, request, true)
   const settled = settle(openCheckpoint(found.path, fromBlocks))
-  const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
+  const checkpoint =
+    adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapterOver(adapter, settled.model), adapter)
   const { config, tensors } = checkpoint
   const trainedOver = adapter === null ? null : readTrainedOver(adapter)
   const choice = { ...request.choice(config, trainedOver), inBlocks: request.asked === true && adapter === null }

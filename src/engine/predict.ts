@@ -74,7 +74,7 @@ function stepSeconds(step: Costs['steps'][number], work: Work, { limits, reach }
   const half = step.operand === 'bf16'
   const rate = half ? limits.bf16 : limits.f32
   const { compute, pairs } = (half && reach.bf16) || reach
-  const share = step.pairFlops ? pairs : compute
+  const share = step.pairFlops ? pairs : step.inGroups ? (reach.groups ?? compute) : compute
   const copy = limits.copy * reach.copy
   const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
   const least = Math.max(reach.launch, computed, step.bytes / copy)

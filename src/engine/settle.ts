@@ -51,6 +51,7 @@ export function settle(given: Checkpoint): Settled {
   const used = parted ? weightNames(settled) : wanted
   const unused = [...tensors.keys()].filter((name) => !used.has(name) && !isBeside(model, name))
   checkStacks(given.path, model, parameters, tensors)
+  checkPath(given.path, model, tensors)
   for (const name of unused) tensors.delete(name)
   const told = unused.filter((name) => !IGNORED.test(name))
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
@@ -77,6 +78,19 @@ function checkStacks(path: string, { family }: Model, parameters: Parameters, te
         `${path} has no tensor '${name}', which its config.json calls for, but '${like}': ${family} files are known with all experts of a layer in one. Take the model as its makers published it`,
       )
   }
+}
+
+/** Tensors of a text model that stand at another path are of another class than config.json. @throws SaqrError MODEL_WEIGHT */
+function checkPath(path: string, model: Model, tensors: ReadonlyMap<string, CheckpointTensor>): void {
+  const name = embeddingOf(model)
+  const end = name.slice(model.path.length)
+  if (tensors.has(name)) return
+  const like = [...tensors.keys()].find((given) => given.endsWith(end) && !given.includes('.layers.'))
+  if (like !== undefined)
+    throw new SaqrError(
+      'MODEL_WEIGHT',
+      `${path} has no tensor '${name}', which its config.json calls for (${model.family}), but '${like}': config.json and weights are of different classes. Take both from one model, as its makers published it`,
+    )
 }
 
 /** What becomes of a config.json's quantization_config; undefined where weights stay as it says. */

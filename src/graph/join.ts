@@ -4,7 +4,7 @@
  */
 import type { Node } from '../ops/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
-import type { Mutable, Recorder } from './recorder.ts'
+import type { Recorder } from './recorder.ts'
 
 /** A node that may be joined with others, and what it is made of. */
 interface Candidate {
@@ -14,7 +14,7 @@ interface Candidate {
   alike: string
 }
 
-/** Joined nodes stand where the first of them stood. Tensors that consumers hold become views. */
+/** Joined nodes stand where the first of them stood. Tensors that consumers hold become views, and columns of those are columns of the joined one. */
 export function joinNodes(r: Recorder, forward: readonly Node[]): Node[] {
   const byInput = new Map<Tensor, Map<string, Candidate[]>>()
   for (const node of forward) {
@@ -62,9 +62,7 @@ function join(r: Recorder, run: readonly Candidate[], forward: readonly Node[], 
   const node: Node = { ...first, inputs: first.op.widen!.inputs(first, joined), outputs: [y] }
   let offset = 0
   for (const one of run) {
-    const view: Mutable<Tensor> = one.node.outputs[0]!
-    Object.assign(view, { root: y, offset, stride: rows })
-    r.producers.delete(view)
+    r.moveInto(y, one.node.outputs[0]!, offset)
     offset += one.w.rows
     instead.set(one.node, null)
   }

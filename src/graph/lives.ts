@@ -99,7 +99,12 @@ export class Lives {
 
   #touchAll({ inputs, outputs }: Node, step: number): void {
     for (const t of outputs) this.#touch(t, step)
-    for (const t of inputs) if (t) this.#touch(t, step)
+    for (const t of inputs) {
+      if (!t) continue
+      const root = rootOf(t)
+      if (root.space !== 'store' && this.of(root) < 0) throw new Error(`${root.name} is read, and nothing writes it before`)
+      this.#touch(t, step)
+    }
   }
 
   #touch(t: Tensor, step: number): void {
@@ -108,7 +113,6 @@ export class Lives {
     let l = this.of(root)
     if (l < 0) {
       l = this.tensors.push(root) - 1
-      if (root.id >= this.#index.length || l >= this.id.length) throw new Error(`${root.name} is read, and nothing writes it`)
       this.#index[root.id] = l
       this.id[l] = root.id
       this.from[l] = step

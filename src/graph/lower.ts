@@ -183,6 +183,7 @@ function costOf(node: Node, { recomputed }: LowerOptions): StepCost {
   return {
     flops: node.op.flops(node),
     pairFlops: node.op.pairFlops?.(node) ?? 0,
+    inGroups: node.op.inGroups ?? false,
     bytes: node.op.bytes?.(node) ?? touched(node),
     recomputed: recomputed?.has(node) ?? false,
   }

@@ -59,6 +59,8 @@ export interface StepCost {
   flops: number
   /** of one visible (query, key) pair; 0 where rows don't matter */
   pairFlops: number
+  /** of rows that are parted over groups (`Op.inGroups`)? */
+  inGroups: boolean
   bytes: number
   /** recomputed in backward what forward had computed */
   recomputed: boolean

@@ -27,6 +27,8 @@ export class Recorder implements Builder {
   }
   #gradients = new Map<Tensor, Tensor>()
   #named = new Map<string, Tensor>()
+  /** columns, by the tensor whose memory they read */
+  #views = new Map<Tensor, Tensor[]>()
   #nextId = 0
 
   tensor(name: string, spec: TensorSpec, space: Tensor['space'], needsGrad = false): Tensor {
@@ -62,8 +64,21 @@ export class Recorder implements Builder {
   }
 
   columns(x: Tensor, from: number, cols: number): Tensor {
-    const view: Tensor = { ...x, id: this.#nextId++, root: rootOf(x), offset: x.offset + from, cols }
+    const root = rootOf(x)
+    const view: Tensor = { ...x, id: this.#nextId++, root, offset: x.offset + from, cols }
+    const others = this.#views.get(root)
+    if (others) others.push(view)
+    else this.#views.set(root, [view])
     return view
+  }
+
+  /** From now on `t`, and all that is columns of it, is columns of `root`. */
+  moveInto(root: Tensor, t: Tensor, offset: number): void {
+    const views = this.#views.get(t) ?? []
+    for (const view of [t, ...views] as Mutable<Tensor>[]) Object.assign(view, { root, offset: view.offset + offset, stride: root.stride })
+    this.producers.delete(t)
+    this.#views.delete(t)
+    this.#views.set(root, [...(this.#views.get(root) ?? []), t, ...views])
   }
 
   /** part of a flat store tensor seen as rows × cols */

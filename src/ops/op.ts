@@ -82,6 +82,8 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   flops(node: Node<A>): number
   /** FLOPs of one visible (query, key) pair, where the rows decide how many there are */
   pairFlops?(node: Node<A>): number
+  /** rows are parted over groups whose sizes only the device knows: tiles of small ones are not full */
+  readonly inGroups?: true
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node<A>): number
 }

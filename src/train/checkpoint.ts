@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { readAdapterOver } from '../engine/adapter-names.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { takeValues } from '../engine/load-adapter.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
@@ -12,7 +13,7 @@ import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { isObject, type JsonObject, readJsonObject, stringifyJson } from '../formats/json.ts'
-import { PEFT_PREFIX, readAdapter } from '../formats/peft/read.ts'
+import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
@@ -302,7 +303,7 @@ export function restoreTrained(path: string, model: LanguageModel): void {
   const masters = hasMasters(model)
   // its file has its experts in another form
   if (model.adapter.config?.single) {
-    takeValues(model, readAdapter(path), path)
+    takeValues(model, readAdapterOver(path, model.opened.model), path)
     return
   }
   const state = masters ? savedIn(join(path, 'optimizer.safetensors')) : new Map()

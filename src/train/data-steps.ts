@@ -6,8 +6,8 @@ import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { Sampler } from '../data/sampler.ts'
 import { settledSpec } from '../engine/adapter-modules.ts'
+import { adapterConfigOver } from '../engine/adapter-names.ts'
 import type { Known } from '../engine/open-base.ts'
-import { readAdapterConfig } from '../formats/peft/config.ts'
 import type { Model } from '../models/family.ts'
 import { stepData } from './data.ts'
 import type { TrainOptions } from './data-report.ts'
@@ -148,7 +148,7 @@ function trained(example: Example, parts: readonly string[] | undefined): { toke
 
 /** Why rows do not share their beginnings; null: they do. */
 function unshared(model: Model, adapter: string | null, { still }: Objective, o: TrainOptions): string | null {
-  const lora = adapter === null ? adapterConfig(o) : readAdapterConfig(adapter)
+  const lora = adapter === null ? adapterConfig(o) : adapterConfigOver(adapter, model)
   const base = { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo }
   const { random } = chooseAdapter(settledSpec(lora ? { kind: 'lora', config: lora } : { kind: 'full' }, model), base, true)
   const noise = o.neftuneNoiseAlpha ? `neftune_noise_alpha is ${o.neftuneNoiseAlpha}` : null

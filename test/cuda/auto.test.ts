@@ -1,6 +1,6 @@
 /** What `auto` opens and what `saqr doctor` says of the cards that a driver shows: a driver is made up and put where the loader finds it first. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -28,7 +28,11 @@ let seen: Record<Name, Seen>
 
 beforeAll(() => {
   if (process.platform !== 'linux') return
-  buildLibrary(join(folder, 'libcuda.so.1'), '-Wl,-soname,libcuda.so.1', 'fake-cuda.cpp')
+  const read = (path: string) => readFileSync(join(import.meta.dirname, path), 'utf8')
+  const made = new Set(read('fake-cuda.cpp').match(/\bcu[A-Z]\w+(?=\()/g))
+  const others = [...new Set(read('../../src/devices/cuda/driver.ts').match(/\bcu[A-Z]\w+(?=\()/g))].filter((name) => !made.has(name))
+  writeFileSync(join(folder, 'others.inc'), others.map((name) => `OTHER(${name})\n`).join(''))
+  buildLibrary(join(folder, 'libcuda.so.1'), '-Wl,-soname,libcuda.so.1', `-I${folder}`, 'fake-cuda.cpp')
   const args = ['--import', join(import.meta.dirname, '../../tools/ts.mjs'), join(import.meta.dirname, 'fake-machine.ts')]
   const out = execFileSync(process.execPath, [...args, JSON.stringify(Object.values(machines))], {
     encoding: 'utf8',

@@ -57,7 +57,8 @@ describe('what a driver refuses at the start comes with what helps', () => {
     [802, /system not yet initialized.*fabric manager/],
     [803, /driver combination.*cuda-compat/],
     [804, /forward compatibility.*newer than the machine's driver.*cuda-compat/],
-    [999, /check nvidia-smi/],
+    [999, /modprobe nvidia_uvm.*nvidia-smi/],
+    [3, /check nvidia-smi, restart the machine/],
   ])('cuInit %i', (status, message) => {
     expect(() => open({ fails: { cuInit: status } })).toThrow(error('DEVICE_CUDA_DRIVER', message))
   })

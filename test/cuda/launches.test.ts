@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { targetOf } from '../../src/devices/cuda/compiler.ts'
 import { CudaDevice } from '../../src/devices/cuda/device.ts'
-import { candidates } from '../../src/devices/cuda/libraries.ts'
+import { candidates, driverLibrary } from '../../src/devices/cuda/libraries.ts'
 import { SaqrError } from '../../src/error.ts'
 import { complete } from '../../src/ops/attrs.ts'
 import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
@@ -314,6 +314,12 @@ describe('libraries', () => {
       'libnvrtc.so.12',
     ])
     expect(candidates('nvrtc', 12).every((path) => path.endsWith('.12'))).toBe(true)
+  })
+
+  test('of the driver are looked for where WSL, Kubernetes and NixOS keep them, behind the loader’s own path', () => {
+    const folders = ['/usr/lib/wsl/lib/', '/usr/local/nvidia/lib64/', '/run/opengl-driver/lib/']
+    expect(driverLibrary('libcuda.so.1', 'nvcuda.dll', 'linux')).toEqual(['', ...folders].map((folder) => `${folder}libcuda.so.1`))
+    expect(driverLibrary('libcuda.so.1', 'nvcuda.dll', 'win32')).toEqual(['nvcuda.dll'])
   })
 
   test("compile for Hopper's and Blackwell's own instructions", () => {

@@ -210,15 +210,20 @@ it('experts’ products are predicted at the rate of their type, not of where th
   const { plan } = tracePass({ ...spec, model: mixture, adapter: frozen, layout: parameters, tokens: 4096 }).lower(policyAt(0, 2))
   const grouped = plan.steps.filter(({ op }) => op === 'grouped_product')
   const flops = grouped.reduce((sum, step) => sum + step.flops, 0)
-  const rates = (bf16: number) => ({ limits: { f32: 1, bf16, copy: Infinity }, reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } })
-  const seconds = (bf16: number) => predictSeconds({ ...plan, steps: grouped, segments: [{ ...plan.segments[0]!, from: 0, to: grouped.length, repeats: false }] }, { chunks: 1 }, rates(bf16)) // biome-ignore format: short
+  const rates = (bf16: number, groups = 1) => ({
+    limits: { f32: 1, bf16, copy: Infinity },
+    reach: { compute: 1, pairs: 1, groups, copy: 1, launch: 0 },
+  })
+  const seconds = (bf16: number, groups = 1) => predictSeconds({ ...plan, steps: grouped, segments: [{ ...plan.segments[0]!, from: 0, to: grouped.length, repeats: false }] }, { chunks: 1 }, rates(bf16, groups)) // biome-ignore format: short
   expect(grouped.length).toBeGreaterThan(0)
   expect(seconds(1e12) * 1e12).toBeCloseTo(flops, -6)
+  // tiles of small groups are not full: a device says what it reaches of them
+  expect(seconds(1e12, 0.5) / seconds(1e12)).toBeCloseTo(2, 9)
 })
 
 it('a step waits for the copies that must be done before it, and those for one another', () => {
   const rates = { limits: { f32: 1, bf16: 1, copy: 1, host: 1 }, reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
-  const step = (bytes: number, until: number | null) => ({ flops: 0, pairFlops: 0, bytes, recomputed: false, beside: until === null ? null : ({ on: 'copies', until } as const), scratch: null, operand: 'bf16' }) as const // biome-ignore format: a line
+  const step = (bytes: number, until: number | null) => ({ flops: 0, pairFlops: 0, inGroups: false, bytes, recomputed: false, beside: until === null ? null : ({ on: 'copies', until } as const), scratch: null, operand: 'bf16' }) as const // biome-ignore format: a line
   // of a copy's bytes half are read and half written: these take 3 s and 2 s, every other step 1 s
   const seconds = (first: number, second: number) =>
     secondsOf(

@@ -190,3 +190,64 @@ it('adapters that stay out of the vision tower by different words are not combin
     )
   })
 })
+
+it('weights of the whole beside a config.json of the text model alone: refused, naming what stands there', async () => {
+  const folder = join(work, 'text-alone')
+  cpSync(join(trained, 'model'), folder, { recursive: true })
+  const { text_config, ...whole } = json(join(folder, 'config.json'))
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({ ...whole, vision_config: undefined, ...text_config, architectures: ['Gemma3ForCausalLM'] }),
+  )
+  await expect(FastLanguageModel.fromPretrained(folder, { device: 'cpu', loadIn4bit: false })).rejects.toMatchObject({
+    code: 'MODEL_WEIGHT',
+    message: expect.stringMatching(
+      /no tensor 'model\.embed_tokens\.weight', which its config\.json calls for \(gemma3_text\), but 'language_model\.model\.embed_tokens\.weight': config\.json and weights are of different classes/,
+    ),
+  })
+})
+
+it('an adapter by the names of before transformers 4.52 is the same one, whatever names its modules', async () => {
+  const whole = join(families, 'gemma3-whole')
+  const base = join(work, 'base-of-older')
+  cpSync(join(whole, 'model'), base, { recursive: true })
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(trained, 'model', file), join(base, file))
+  const given = readSafetensors(join(whole, 'adapter', 'adapter_model.safetensors')).tensors
+  const bytes = readFileSync(join(whole, 'adapter', 'adapter_model.safetensors'))
+  const config = json(join(whole, 'adapter', 'adapter_config.json'))
+  const older = (name: string) =>
+    name.replace('model.language_model.layers', 'language_model.model.layers').replace('model.vision_tower.', 'vision_tower.')
+  const write = async (name: string, rename: (name: string) => string, changes: object) => {
+    const folder = join(work, name)
+    cpSync(join(whole, 'adapter'), folder, { recursive: true })
+    const tensors = [...given].map(([key, { dtype, shape, offset, bytes: size }]) => {
+      const data = Uint8Array.from(bytes.subarray(offset, offset + size))
+      return { name: PEFT_PREFIX + rename(key.slice(PEFT_PREFIX.length)), dtype, shape, data }
+    })
+    await writeSafetensors(join(folder, 'adapter_model.safetensors'), tensors, { format: 'pt' })
+    writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, base_model_name_or_path: base, ...changes }))
+    return folder
+  }
+  const saved = async (folder: string) => {
+    await opened(folder, { dtype: 'f32' }, (model) => model.savePretrained(`${folder}-saved`))
+    return tensorsOf(`${folder}-saved`, 'adapter_model.safetensors')
+  }
+  const expected = await saved(await write('of-today', (name) => name, {}))
+  expect(await saved(await write('of-before', older, {}))).toEqual(expected)
+  // paths are older ones too, and so is a key by which one has another scale
+  const paths = [...given.keys()].flatMap((key) => /^base_model\.model\.(.*)\.lora_A\.weight$/.exec(key)?.[1] ?? [])
+  const key = 'layers.1.mlp.down_proj'
+  const scaled = (at: string) => ({ alpha_pattern: { [`${at}.${key}`]: 3 }, target_modules: paths })
+  const today = await write('scaled-today', (name) => name, scaled('model.language_model'))
+  const before = await write('scaled-before', older, { ...scaled('language_model.model'), target_modules: paths.map(older) })
+  for (const folder of [today, before]) expect(await saved(folder)).toEqual(expected)
+  const merged = async (folder: string) => {
+    await opened(folder, { dtype: 'f32' }, (model) => model.savePretrainedMerged(`${folder}-merged`))
+    return tensorsOf(`${folder}-merged`)
+  }
+  expect(await merged(before)).toEqual(await merged(today))
+  const text = await write('of-text', (name) => name.replace('model.language_model.layers', 'model.layers'), {})
+  await expect(saved(text)).rejects.toThrow(
+    /has no model\.language_model\.layers.*: it has model\.layers\.\d.*, of a base of another class, which base_model_name_or_path must name/,
+  )
+})

@@ -36,3 +36,24 @@ it('reads x once for q, k and v, and for gate and up', () => {
 it('leaves apart what dropout tells apart', () => {
   expect(ranks(0.1).forward).toEqual([16, 16, 16, 16, 16, 16, 16])
 })
+
+/**
+ * Joined products of a block whose weights are trained whole: of latents, whose results are read in parts, those parts are parts of the joined one.
+ * Sizes as published: tiny ones have gaps between the weights, and nothing is joined.
+ */
+it.each(['deepseek-v2-lite', 'moonlight-16b-a3b'])('%s: parts of a latent are where its joined product writes them', (name) => {
+  const config = JSON.parse(readFileSync(new URL(`../../examples/configs/${name}.json`, import.meta.url), 'utf8'))
+  const model = openConfig({ ...config, num_hidden_layers: 1, first_k_dense_replace: 1 })
+  const adapter = chooseAdapter({ kind: 'full' }, { nf4: false, head: model.head.path }, true)
+  const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
+  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens: 128, score: sft.score, gradients: true }
+  const { steps, buffers } = tracePass(spec).lower(() => 'all').plan
+  const named = (name: RegExp) => steps.find((step) => name.test(step.name) && step.op !== 'weight_grad')!
+  const joined = named(/\.self_attn\.q_proj$/)
+  const { kv_lora_rank: rank, qk_rope_head_dim: rotated } = config
+  const queries = joined.outputs[0]!.cols - rank - rotated
+  expect(queries).toBe(config.num_attention_heads * (config.qk_nope_head_dim + rotated))
+  const latent = named(/kv_a_layernorm$/).inputs.find((t) => t?.cols === rank && t?.rows === 128)!
+  expect([latent.buffer, latent.offset, latent.stride]).toEqual([joined.outputs[0]!.buffer, queries, queries + rank + rotated])
+  expect(buffers.filter(({ name }) => /kv_a_proj_with_mqa\.product$/.test(name))).toEqual([])
+})

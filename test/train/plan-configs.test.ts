@@ -20,25 +20,30 @@ const configOf = (name: string): JsonObject => JSON.parse(readFileSync(join(fold
 
 /**
  * Millions of parameters as the model's card or report has them, and GiB. A card's number has no adapter in it; of Gemma 3 4B it is the
- * text model's (its report: 675 M of embeddings and 3,209 M beside them), of DeepSeek V3 without the layers that predict further tokens, of
+ * text model's (its report: 675 M of embeddings and 3,209 M beside them; of 12B 1,012 and 10,759, of 27B 1,416 and 25,600), of DeepSeek V3 without the layers that predict further tokens, of
  * Moonlight 15.29 B and its two embeddings, which the report leaves out. Mixtures: budgets that were set for them; others: the next half GiB or so.
  */
 const known: Record<string, [parameters: string, gib: number]> = {
   'deepseek-v2-lite': ['15.7B', 12],
   'deepseek-v3': ['671.0B', 400],
   'gemma-2-9b': ['9.24B', 8.5],
+  'gemma-3-12b-it': ['11.77B', 10.5],
   'gemma-3-1b-it': ['1.00B', 2.5],
+  'gemma-3-270m-it': ['0.27B', 1.5],
+  'gemma-3-27b-it': ['27.0B', 20.5],
   'gemma-3-4b-it': ['3.88B', 5],
   'gpt-oss-120b': ['116.83B', 64.5],
   'gpt-oss-20b': ['20.91B', 14],
   'llama-3.1-70b': ['70.6B', 48],
   'llama-3.1-8b': ['8.03B', 8],
   'mistral-7b-v0.3': ['7.25B', 6.5],
+  'mixtral-8x22b': ['140.6B', 77.5],
   'mixtral-8x7b': ['46.7B', 28],
   'moonlight-16b-a3b': ['15.96B', 12],
   'phi-3.5-mini-instruct': ['3.82B', 4],
   'phi-4-mini-instruct': ['3.836B', 4.5],
   'phi-4': ['14.7B', 12.5],
+  'qwen3-235b-a22b': ['235.1B', 128.5],
   'qwen3-30b-a3b': ['30.5B', 19],
   'qwen3-8b': ['8.19B', 8.5],
   'smollm3-3b': ['3.08B', 4],

@@ -189,6 +189,8 @@ CASES = [
     Case("full-deepseek-v3", "deepseek_v3", model(**LATENT, attention_bias=True, pad_token_id=25, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
     Case("full-deepseek-v2", "deepseek_v2", model(**{**LATENT_V2, **dict(first_k_dense_replace=0)}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
     Case("full-deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(first_k_dense_replace=0, n_routed_experts=8, n_group=2, num_experts_per_tok=2)}), None),
+    # queries and the latent come of x by weights without a gap between them: one product, of whose columns the latent's parts are parts
+    Case("full-deepseek-v3-plain-q", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, first_k_dense_replace=1)}), None),
     Case("full-gpt-oss", "gpt_oss", model(**{**GPT_OSS, **dict(layer_types=None)}), None, batches=[[1, 3], [0, 2]]),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
     Case("full-mixtral", "mixtral", model(**MIXTRAL), None, batches=[[1, 3], [0, 2]]),

@@ -5,7 +5,7 @@ import { givePagesBack, takePages } from '../cpu/pages.ts'
 import { viewOf } from '../ffi.ts'
 import { ATTRIBUTE, chosenCard, visibleCards } from './cards.ts'
 import { Driver } from './driver.ts'
-import { Nvml } from './nvml.ts'
+import { nvmlOf } from './nvml.ts'
 
 const NON_BLOCKING = 1
 const PORTABLE = 1
@@ -71,7 +71,7 @@ export class Card {
     this.arch = facts.arch
     this.multiprocessors = this.#attribute('multiprocessors')
     this.integrated = this.#attribute('integrated') !== 0
-    const watched = watch(driver, this.#device)
+    const watched = watch(facts.uuid)
     driver.use(this.#retain())
     this.contextBytes = watched()
     this.capacity = this.memory().total
@@ -269,25 +269,18 @@ export class Card {
 }
 
 /** What opening a context takes of a card, by NVIDIA's management library, where that tells processes apart. */
-function watch(driver: Driver, device: number): () => number | null {
-  const uuid = new Uint8Array(16)
-  driver.call('deviceUuid', uuid, device)
-  const hex = Buffer.from(uuid).toString('hex')
-  const dashed = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
-  for (const name of [`GPU-${dashed}`, `MIG-${dashed}`]) {
-    try {
-      const nvml = new Nvml(name)
-      const before = nvml.ofProcess(process.pid)
-      return () => {
-        const bytes = nvml.ofProcess(process.pid)
-        nvml.close()
-        return before === 0 && bytes > 0 && bytes < nvml.total ? bytes : null
-      }
-    } catch {
-      // no such library, or another name
+function watch(uuid: string): () => number | null {
+  try {
+    const nvml = nvmlOf(uuid)
+    const before = nvml.ofProcess(process.pid)
+    return () => {
+      const bytes = nvml.ofProcess(process.pid)
+      nvml.close()
+      return before === 0 && bytes > 0 && bytes < nvml.total ? bytes : null
     }
+  } catch {
+    return () => null // no such library, or it doesn't say
   }
-  return () => null
 }
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`

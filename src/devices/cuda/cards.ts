@@ -13,6 +13,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   802: "machines whose cards are joined by NVSwitch need NVIDIA's fabric manager running (systemctl status nvidia-fabricmanager)",
   803: 'restart the machine if the driver was just updated; in a container, take away a libcuda of its own (cuda-compat, LD_LIBRARY_PATH)',
   804: "the libcuda that was loaded is newer than the machine's driver (cuda-compat, LD_LIBRARY_PATH), which only data-centre cards take: take it away, or update the driver",
+  999: 'where the machine slept, load nvidia_uvm anew (sudo modprobe -r nvidia_uvm && sudo modprobe nvidia_uvm); in a container, see that /dev/nvidia-uvm is there; else check nvidia-smi',
 }
 
 export interface CardFacts {
@@ -25,6 +26,8 @@ export interface CardFacts {
   arch: number
   /** where nvidia-smi shows it, which numbers cards otherwise: 0000:3b:00.0 */
   bus: string
+  /** as CUDA_VISIBLE_DEVICES takes it behind GPU- or MIG- */
+  uuid: string
 }
 
 /** @throws SaqrError DEVICE_CUDA_DRIVER for a driver that can't be used */
@@ -45,7 +48,11 @@ export function visibleCards(driver: Driver): CardFacts[] {
       return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)))
     }
     const arch = driver.int('deviceAttribute', ATTRIBUTE.major, device) * 10 + driver.int('deviceAttribute', ATTRIBUTE.minor, device)
-    return { ordinal, device, name: text('deviceName'), arch, bus: text('deviceBus').toLowerCase() }
+    const bytes = new Uint8Array(16)
+    driver.call('deviceUuid', bytes, device)
+    const hex = Buffer.from(bytes).toString('hex')
+    const uuid = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+    return { ordinal, device, name: text('deviceName'), arch, bus: text('deviceBus').toLowerCase(), uuid }
   })
 }
 

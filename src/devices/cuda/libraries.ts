@@ -145,8 +145,14 @@ function tried(path: string, unfit: (library: Library) => string | null): Librar
   }
 }
 
-const DRIVERS =
-  process.platform === 'win32' ? ['nvcuda.dll'] : ['libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1', '/usr/local/nvidia/lib64/libcuda.so.1']
+/** where systems keep the driver's libraries that the loader's own path doesn't lead to: WSL, Kubernetes, NixOS */
+const DRIVER_FOLDERS = ['/usr/lib/wsl/lib', '/usr/local/nvidia/lib64', '/run/opengl-driver/lib']
+
+/** A library of the driver's, as the loader finds it, then where systems keep it. */
+export const driverLibrary = (name: string, onWindows: string, platform: NodeJS.Platform = process.platform): string[] =>
+  platform === 'win32' ? [onWindows] : [name, ...DRIVER_FOLDERS.map((folder) => `${folder}/${name}`)]
+
+const DRIVERS = driverLibrary('libcuda.so.1', 'nvcuda.dll')
 
 /** @throws SaqrError DEVICE_CUDA_MISSING where no NVIDIA driver is installed, DEVICE_FFI where no library at all can be called */
 export function openDriver(): Library {

@@ -1,5 +1,6 @@
 /** What NVIDIA's management library says of a card: memory by process, clocks, heat, power. nvidia-smi prints the same. */
 import { ffi, type Library } from '../ffi.ts'
+import { driverLibrary } from './libraries.ts'
 
 const FUNCTIONS = {
   init: 'int nvmlInit_v2()',
@@ -17,7 +18,7 @@ const FUNCTIONS = {
   processes: 'int nvmlDeviceGetComputeRunningProcesses_v3(uint64_t device, void* count, void* infos)',
 } as const
 
-const LIBRARIES = ['libnvidia-ml.so.1', '/usr/lib/wsl/lib/libnvidia-ml.so.1', '/usr/local/nvidia/lib64/libnvidia-ml.so.1', 'nvml.dll']
+const LIBRARIES = driverLibrary('libnvidia-ml.so.1', 'nvml.dll')
 const SM = 1
 const MEMORY = 2
 /** nvmlProcessInfo_t: pid, bytes, two instance numbers */
@@ -124,6 +125,15 @@ export class Nvml {
 
   close(): void {
     this.#call('shutdown')
+  }
+}
+
+/** A card, or a part of one, by the UUID that CUDA gives it: their numbers are others' here. @throws Error where the library or the card isn't there */
+export function nvmlOf(uuid: string): Nvml {
+  try {
+    return new Nvml(`GPU-${uuid}`)
+  } catch {
+    return new Nvml(`MIG-${uuid}`)
   }
 }
 

@@ -38,6 +38,8 @@ export interface AdapterConfig {
   inferenceMode: boolean
   /** not PEFT's: where dropout is on and targets named each expert's linears, what they were; such linears drop their inputs, tensors of all experts can't */
   single?: SingleExperts
+  /** not PEFT's: paths of modules that its file has a low-rank part of, until it is known over a model what it means */
+  inFile?: readonly string[]
 }
 
 /** Of an adapter whose targets name the linears of single experts. */

@@ -34,6 +34,8 @@ export interface Adapter {
   stored: Map<string, StoredTensor>
 }
 
+export const ADAPTER_FILE = 'adapter_model.safetensors'
+
 /** What PEFT puts before every module path. */
 export const PEFT_PREFIX = 'base_model.model.'
 
@@ -58,7 +60,7 @@ const unsupportedParts = /\.(lora_magnitude_vector|lora_[A-Za-z_]+)(\.|$)/
 /** Errors: FORMAT_ADAPTER and those of `readSafetensors`. */
 export function readAdapter(folder: string): Adapter {
   const config = readAdapterConfig(folder)
-  const path = join(folder, 'adapter_model.safetensors')
+  const path = join(folder, ADAPTER_FILE)
   if (!isFile(path))
     throw bad(
       folder,
@@ -90,7 +92,7 @@ export function readAdapter(folder: string): Adapter {
   for (const [name, tensor] of copies) if (!adapter.saved.has(name)) adapter.saved.set(name, tensor)
   if (adapter.stored.size === 0) throw bad(path, 'holds no adapter tensor')
   for (const [module, found] of lora) adapter.modules.set(module, pair(module, found, config, path))
-  return adapter
+  return { ...adapter, config: { ...config, inFile: [...lora.keys()] } }
 }
 
 function checkTensor(path: string, key: string, { dtype, storage, rows, cols }: CheckpointTensor): void {

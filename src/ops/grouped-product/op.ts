@@ -45,6 +45,7 @@ export const groupedProductOp: Op<typeof attrs> = {
     if (otherNode.inputs[0] !== offsets || otherNode.attrs.trans !== trans) return null
     return groupedProduct(b, offsets, [...groupedParts(node), ...groupedParts(otherNode)], { trans }, node.name)
   },
+  inGroups: true,
   flops(node) {
     const y = node.outputs[0]!
     return groupedParts(node).reduce((sum, { x }) => sum + 2 * y.rows * y.cols * x.cols, 0)
@@ -56,6 +57,7 @@ export const groupedWeightGradOp: Op<typeof gradAttrs> = {
   attrs: gradAttrs,
   /** inputs: offsets (E + 1, 1) i32, dY (M, N), x (M, K), dW (E · N, K) f32 */
   outputs: ([, , , dW]) => [{ rows: dW!.rows, cols: dW!.cols, dtype: 'f32', into: dW! }],
+  inGroups: true,
   flops: ({ inputs: [, dY, x] }) => 2 * dY!.rows * dY!.cols * x!.cols,
 }
 
