@@ -143,7 +143,7 @@ export interface Turn {
   read(plan: LoadedPlan, buffer: string): Uint8Array
 }
 
-/** what every device's `run` is */
+/** what `run` is of a device that runs one thing at a time */
 export function runOnce(
   device: Pick<Device, 'turn'>,
   items: readonly RunItem[],
@@ -207,7 +207,7 @@ export interface Device {
   /** Does ahead what the first run of a loaded plan would spend time on, beside whatever runs now; where nothing can be done, nothing. */
   prepare?(plan: LoadedPlan): Promise<void>
   /**
-   * The device to itself: nothing else runs until `work` is done. Calls queue; `signal` ends the wait with its reason. Rejects with
+   * The device to itself: nothing else is asked of it until `work` is done, and what it `queues` of the turn before comes first. Calls queue; `signal` ends the wait with its reason. Rejects with
    * DEVICE_DISPOSED where the device is disposed of meanwhile. Not to be called from within a turn, which would wait for itself.
    */
   turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T>

@@ -21,7 +21,8 @@ export class Turns {
    */
   async take<T>(work: (handOn: () => void) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
-    if (this.#taken) await this.#wait(signal)
+    // who comes while memory waits to be given back may need just that
+    if (this.#taken || this.#afterwards.length > 0) await this.#wait(signal)
     this.#taken = true
     this.#open++
     let mine = true
@@ -41,7 +42,7 @@ export class Turns {
       try {
         if (this.#open === 0) this.#giveBack()
       } finally {
-        if (mine) this.#next()
+        if (mine || !this.#taken) this.#next()
         else this.#tryHandOn()
       }
     }
@@ -55,9 +56,9 @@ export class Turns {
   }
 
   #next(): void {
-    const next = this.#waiting.shift()
-    if (next) next.start()
-    else this.#taken = false
+    const next = this.#afterwards.length > 0 ? undefined : this.#waiting.shift()
+    this.#taken = next !== undefined
+    next?.start()
   }
 
   /** One that fails (a card that is lost) keeps neither the others nor whoever waits. */

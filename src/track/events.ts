@@ -26,7 +26,7 @@ export interface MemoryTable {
   /** bytes that a budget leaves for the process itself: Node, the tokenizer, rows; of a card what its driver and libraries take */
   overhead: number
   /** what they are */
-  beside: readonly { kind: string; bytes: number }[]
+  overheads: readonly { kind: string; bytes: number }[]
   /** what `--memory` allows; null: not given (a run then takes what is free) */
   budget: number | null
   /** the step of the plan where the arena is fullest, `backward model.layers.3.mlp.down_proj` */

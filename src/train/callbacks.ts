@@ -15,7 +15,7 @@ export class TrainerControl {
   shouldSave = false
 }
 
-/** Awaited: the run stands still meanwhile, and its model may be asked. */
+/** Awaited: no weight changes meanwhile, and the model may be asked. A card may be at the next step's first gradients: those of weights that are written here are taken anew. */
 export type TrainerCallback = (event: TrainEvent, control: TrainerControl) => unknown
 
 /**

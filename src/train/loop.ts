@@ -138,7 +138,7 @@ export async function* trainLoop(
     return withLast(failure, newest)
   }
 
-  const ahead = new Ahead(run)
+  const ahead = new Ahead(run, signal)
   let finished = false
   let onLeaving: SaveEvent | null = null
   try {
@@ -161,6 +161,7 @@ export async function* trainLoop(
           did()
           yield event
         } else if (action === 'evaluate') {
+          await ahead.landed()
           const event = await speed.aside(score)
           schedule.evaluated?.(run.followed(event))
           did()
@@ -173,6 +174,7 @@ export async function* trainLoop(
           yield event
         } else {
           did()
+          await ahead.landed()
           yield await speed.aside(save)
           yield* told.splice(0)
         }
@@ -183,7 +185,7 @@ export async function* trainLoop(
       const onQueued = () => {
         const due = actionsAfter({ step: p.step + 1, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
         // what is saved or evaluated would wait for it
-        if (due.every((action) => action === 'log') && !control.shouldTrainingStop) ahead.begin(signal)
+        if (due.every((action) => action === 'log') && !control.shouldTrainingStop) ahead.begin()
       }
       const doing = optimizerStep(run, data, p.step, { signal, begun, onQueued })
       if (p.step + 1 < steps) ahead.layOut(p.step + 1)

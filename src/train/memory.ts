@@ -61,7 +61,7 @@ export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): M
     total,
     host,
     overhead: overheadBytes(overhead),
-    beside: overhead,
+    overheads: overhead,
     budget,
     peak,
   }

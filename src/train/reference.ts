@@ -15,6 +15,7 @@ import { PassRunner, type RunnerSpec } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
 import type { HeadScore } from '../graph/head.ts'
 import { NOTHING } from '../graph/layout.ts'
+import { madeAhead } from './ahead.ts'
 import { evalBatches } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
@@ -205,7 +206,7 @@ export async function scoreWith(
       signal?.throwIfAborted()
       const begin = (pass: Pass) => {
         const running = runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal)
-        ahead ??= madeAhead(runner, next)
+        ahead ??= madeAhead(runner, next, (made) => made?.laid?.passes ?? [])
         return running
       }
       for await (const [pass, scores] of oneAhead(laid!.passes, begin, runner.queues)) reference.keep(pass, scores, laid!)
@@ -213,18 +214,6 @@ export async function scoreWith(
     onScored(made, seen.size)
     coming = ahead ? await ahead : next()
   }
-}
-
-/** What comes next, with plans of its passes' sizes, while the device computes what was just queued. Who comes to it is told what is wrong with it. */
-function madeAhead<T extends { laid: { passes: readonly Pass[] } | null } | null>(runner: PassRunner, next: () => T): Promise<T> {
-  const made = (async () => {
-    await new Promise((resolve) => setImmediate(resolve))
-    const coming = next()
-    if (coming?.laid) await runner.prepareAhead(coming.laid.passes)
-    return coming
-  })()
-  made.catch(() => {})
-  return made
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */

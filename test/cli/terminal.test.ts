@@ -35,7 +35,7 @@ const start: StartEvent = {
     total: 656 * 2 ** 20,
     host: 0,
     overhead: 250 * 2 ** 20,
-    beside: [{ kind: 'Node, its libraries, rows', bytes: 250 * 2 ** 20 }],
+    overheads: [{ kind: 'Node, its libraries, rows', bytes: 250 * 2 ** 20 }],
     budget: null,
     peak: 'backward model.layers.29.mlp.down_proj',
   },
@@ -208,7 +208,7 @@ describe('memory table', () => {
       '  weights                            256 MiB     256 MiB',
       '  head scratch                      64.0 MiB         0 B',
       '  on the device                                  546 MiB',
-      '  Node, its libraries, rows          250 MiB     250 MiB',
+      '  Node, its libraries, rows                      250 MiB',
       '  in all                                         796 MiB',
       '  peak at backward model.layers.29.mlp.down_proj; arena 400 MiB; budget not given',
     ])

@@ -52,6 +52,24 @@ it('memory is given back when none is under way, before the next begins', async 
   expect(turns.free).toBe(true)
 })
 
+it('memory that waits to be given back is, before who comes meanwhile begins', async () => {
+  const turns = new Turns()
+  const log: string[] = []
+  const a = flight(turns, 'a', log)
+  await settle()
+  turns.whenFree(() => log.push('free'))
+  const b = flight(turns, 'b', log) // nobody has the turn, and yet
+  await settle()
+  expect(log).toEqual(['a begins'])
+  a.land()
+  await a.over
+  await settle()
+  expect(log).toEqual(['a begins', 'a ends', 'free', 'b begins'])
+  b.land()
+  await b.over
+  expect(turns.free).toBe(true)
+})
+
 it('what fails, or is refused while it waits, holds nobody up', async () => {
   const turns = new Turns()
   const log: string[] = []

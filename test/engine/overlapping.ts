@@ -158,7 +158,7 @@ export class Overlapping {
   }
 }
 
-/** Counts reads of the store while a run has the turn. */
+/** Counts reads of the store while a run has the turn; a device that hands turns on keeps their order by itself, there it counts none. */
 function readsAmidRuns(device: Device): () => number {
   let asked = false
   let running = false

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { generate } from '../../src/cli/verbs/generate.ts'
 import { sft } from '../../src/cli/verbs/sft.ts'
+import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { tinyRows, writeTinyModel } from '../cli/tiny-model.ts'
@@ -87,7 +88,13 @@ describe('before weights are fetched', () => {
     mkdirSync(adapter)
     const config = { peft_type: 'LORA', base_model_name_or_path: 'owner/model', r: 2, lora_alpha: 2, target_modules: ['gate_up_projs.0'] }
     writeFileSync(join(adapter, 'adapter_config.json'), JSON.stringify(config))
-    writeFileSync(join(adapter, 'adapter_model.safetensors'), '')
+    const tensor = (half: string) => ({
+      name: `base_model.model.model.layers.0.mlp.gate_up_projs.0.${half}.weight`,
+      dtype: 'F32',
+      shape: [2, 2],
+      data: new Uint8Array(16),
+    })
+    await writeSafetensors(join(adapter, 'adapter_model.safetensors'), ['lora_A', 'lora_B'].map(tensor))
     const { err } = await saqr('generate', '--model_name_or_path', adapter, '--device', 'cpu', 'x')
     expect(err).toMatch(/^error OPTION_MODULES: .*gate_up_projs\.0.*match no module/m)
     expect(weights()).toEqual([])

@@ -9,7 +9,7 @@ export const startOf = (outputDir: string, more: Partial<StartEvent> = {}): Star
   device: 'cpu, 2 threads, x86-64-v4-bf16',
   outputDir,
   training: 'LoRA r 16 on 7 modules, 4.88 M of 139 M parameters',
-  memory: { lines: [], arena: 0, total: 0, host: 0, overhead: 0, beside: [], budget: null, peak: 'the start' },
+  memory: { lines: [], arena: 0, total: 0, host: 0, overhead: 0, overheads: [], budget: null, peak: 'the start' },
   planHash: '0123456789abcdef0123',
   steps: 20,
   doneSteps: 0,

@@ -71,12 +71,22 @@ export class Card {
     this.arch = facts.arch
     this.multiprocessors = this.#attribute('multiprocessors')
     this.integrated = this.#attribute('integrated') !== 0
-    const watched = watch(facts.uuid)
-    driver.use(this.#retain())
-    this.contextBytes = watched()
-    this.capacity = this.memory().total
-    this.stream = driver.result('streamCreate', NON_BLOCKING)
-    this.queues = { copies: driver.result('streamCreate', NON_BLOCKING), kernels: driver.result('streamCreate', NON_BLOCKING) }
+    let context = 0n
+    this.contextBytes = openedWithin(
+      () => watch(facts.uuid),
+      () => {
+        context = this.#retain()
+      },
+    )
+    try {
+      driver.use(context)
+      this.capacity = this.memory().total
+      this.stream = driver.result('streamCreate', NON_BLOCKING)
+      this.queues = { copies: driver.result('streamCreate', NON_BLOCKING), kernels: driver.result('streamCreate', NON_BLOCKING) }
+    } catch (error) {
+      driver.raw.contextRelease(this.#device)
+      throw error
+    }
   }
 
   #retain(): bigint {
@@ -268,18 +278,40 @@ export class Card {
   }
 }
 
-/** What opening a context takes of a card, by NVIDIA's management library, where that tells processes apart. */
-function watch(uuid: string): () => number | null {
+/** What says how much of a card this process holds. */
+export interface OwnBytes {
+  now(): number
+  /** bytes of the card */
+  total: number
+  close(): void
+}
+
+/** NVIDIA's management library, as far as it is there */
+function watch(uuid: string): OwnBytes {
+  const nvml = nvmlOf(uuid)
+  return { now: () => nvml.ofProcess(process.pid), total: nvml.total, close: () => nvml.close() }
+}
+
+/** What opening a context takes of a card; null where nobody says, processes are not told apart, or this one had something there before. */
+export function openedWithin(watching: () => OwnBytes, open: () => void): number | null {
+  let own: OwnBytes | undefined
+  let before = 0
   try {
-    const nvml = nvmlOf(uuid)
-    const before = nvml.ofProcess(process.pid)
-    return () => {
-      const bytes = nvml.ofProcess(process.pid)
-      nvml.close()
-      return before === 0 && bytes > 0 && bytes < nvml.total ? bytes : null
-    }
+    own = watching()
+    before = own.now()
   } catch {
-    return () => null // no such library, or it doesn't say
+    // no such library, or it doesn't say
+  }
+  try {
+    open()
+    if (!own || before !== 0) return null
+    const bytes = own.now()
+    return bytes > 0 && bytes < own.total ? bytes : null
+  } catch (error) {
+    if (error instanceof SaqrError) throw error
+    return null
+  } finally {
+    own?.close()
   }
 }
 

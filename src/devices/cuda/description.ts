@@ -12,10 +12,10 @@ const GENERATION_ROWS = 16
 const PASS_TOKENS = 16384
 /** as bench:cuda saw it on an H100: by op, milliseconds beside what FLOPs and bytes take at the limits (bench/results/cuda-h100.jsonl; of groups on an H100 and an H200, cuda-h100-7.jsonl, cuda-h200-4.jsonl) */
 const REACH = { compute: 0.83, pairs: 0.54, groups: 0.52, pairsLaunch: 80e-6, copy: 0.9, launch: 5e-6 }
-/** the driver's context where nobody says how large it is: an H100's and an H200's, bytes (bench/results/overhead-h200.txt) */
+/** the driver's context where nobody says how large it is: an H200's, bytes (bench/results/overhead-h200.txt) */
 const CONTEXT = 520 << 20
-/** what else the driver takes, at most, in the same runs; the graphs of passes that come in many sizes take 1 to 4 MiB more for each of those */
-const BESIDE = { 'kernels and streams': 24 << 20, 'captured graphs': 16 << 20, 'weights rounded up to whole pages': 28 << 20 }
+/** what else the driver took in the same runs, about; the graphs of passes that come in many sizes, and branches in them, take up to 80 MiB more */
+const BESIDE = { 'kernels and streams': 24 << 20, 'captured graphs': 16 << 20, 'weights rounded up to pages': 28 << 20 }
 /** of the host's free memory, what may be pinned: others use the machine too */
 const HOST_SHARE = 0.5
 

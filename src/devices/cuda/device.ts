@@ -290,14 +290,10 @@ export class CudaDevice implements Device {
         await flight.landed()
         plan.addSeconds(segment)
       }
-      flight.fetch(results)
-      flight.leave()
-      onQueued()
-      await flight.landed().catch((cause: unknown) => {
+      return await flight.bring(results, onQueued).catch((cause: unknown) => {
         const segments = items.map(({ segment }) => segment)
         throw plan.explainGraphs(segments, cause)
       })
-      return flight.results()
     })
   }
 

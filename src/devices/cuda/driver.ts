@@ -106,7 +106,7 @@ export class Driver {
       const status = this.#entered()
       return status === 0 ? f(...args) : status
     }
-    // waits for a stream, on a thread of the pool: a stream knows its context
+    // waits for an event, on a thread of the pool: an event knows its context
     return Object.assign(entering, { async: (...args: unknown[]) => f.async(...args) })
   }
 

@@ -19,8 +19,6 @@ export class Flight {
   readonly #over: bigint
   #pinned: Pinned | undefined
   #used = 0
-  /** where results arrive */
-  #results: Uint8Array[] = []
 
   constructor(card: Card) {
     this.#card = card
@@ -44,14 +42,18 @@ export class Flight {
     }
   }
 
-  /** Queues the way back of results, for which `load` made room. */
-  fetch(results: readonly Piece[]): void {
+  /** The way back of results, for which `load` made room: once that is queued others may write where they lie. */
+  async bring(results: readonly Piece[], onQueued: () => void): Promise<Uint8Array[]> {
     const { driver, stream } = this.#card
-    this.#results = results.map(({ at, bytes }) => {
+    const arriving = results.map(({ at, bytes }) => {
       const { address, own } = this.#take(bytes)
       driver.call('copy', address, at, bytes, stream)
       return own
     })
+    this.leave()
+    onQueued()
+    await this.landed()
+    return arriving.map((own) => own.slice())
   }
 
   #take(bytes: number): { address: bigint; own: Uint8Array } {
@@ -77,11 +79,6 @@ export class Flight {
     }
     const status = (await callAsync(driver.raw.eventSynchronize, this.#over)) as number
     if (status !== 0) throw driver.error('eventSynchronize', status)
-  }
-
-  /** what arrived, copied */
-  results(): Uint8Array[] {
-    return this.#results.splice(0).map((own) => own.slice())
   }
 
   dispose(): void {
