@@ -104,7 +104,7 @@ struct Block {
         ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
         tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole,
-                                         p < lines ? Ahead{next + p * depth * 64, 64} : Ahead{reinterpret_cast<const char*>(b), 0});
+                                         p < lines ? Nearer{next + p * depth * 64, 64} : Nearer{reinterpret_cast<const char*>(b), 0});
         if (last && !whole) applyEpilogue(problem.epilogue, start[p], n, height, cols, c, stride, scratch.bias + column);
       }
     }
