@@ -29,10 +29,12 @@ interface Older {
   has: RegExp
   ranks?: Record<string, number>
   alphas?: Record<string, number>
+  useRslora?: boolean
+  dropout?: number
 }
 
 /** The folder of an adapter as transformers 4 had it, of rank 4 and alpha 8 where patterns say nothing, and what the base's file is with it. */
-async function older(model: string, { targets, has, ranks = {}, alphas = {} }: Older) {
+async function older(model: string, { targets, has, ranks = {}, alphas = {}, useRslora = false, dropout = 0 }: Older) {
   const file = join(model, 'model.safetensors')
   const right = readTensors(file)
   const list: { name: string; dtype: string; shape: number[]; data: Uint8Array }[] = []
@@ -47,19 +49,20 @@ async function older(model: string, { targets, has, ranks = {}, alphas = {} }: O
     list.push({ name: `base_model.model.${path}.lora_A.weight`, dtype: 'F32', shape: [r, size], data: bytesOf(a) })
     list.push({ name: `base_model.model.${path}.lora_B.weight`, dtype: 'F32', shape: [out, r], data: bytesOf(b) })
     const w = right.get(name)!
+    const scale = alpha / (useRslora ? Math.sqrt(r) : r)
     for (let i = 0; i < out; i++)
       for (let j = 0; j < size; j++) {
         let sum = 0
         for (let k = 0; k < r; k++) sum += b[i * r + k]! * a[k * size + j]!
-        w[i * size + j] = w[i * size + j]! + (alpha / r) * sum
+        w[i * size + j] = w[i * size + j]! + scale * sum
       }
   }
   const folder = mkdtempSync(join(work, 'adapter-'))
   await writeSafetensors(join(folder, 'adapter_model.safetensors'), list, { format: 'pt' })
-  const patterns = { rank_pattern: ranks, alpha_pattern: alphas }
+  const more = { rank_pattern: ranks, alpha_pattern: alphas, use_rslora: useRslora, lora_dropout: dropout }
   writeFileSync(
     join(folder, 'adapter_config.json'),
-    JSON.stringify({ peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 4, lora_alpha: 8, target_modules: targets, ...patterns }),
+    JSON.stringify({ peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 4, lora_alpha: 8, target_modules: targets, ...more }),
   )
   return { folder, right, modules: list.length / 2 }
 }
@@ -83,6 +86,8 @@ async function taken(model: string, adapter: string) {
 const LIST = ['q_proj', 'q_b_proj', 'gate_proj', 'up_proj', 'down_proj']
 const ALL = /\.(q_proj|q_b_proj|gate_proj|up_proj|down_proj)$/
 const KINDS = ['gate_proj', 'up_proj', 'down_proj']
+/** of qwen3-moe-all-linear, whose second layer is dense */
+const EXPERTS = [0, 2].flatMap((layer) => ['gate_up_proj', 'down_proj'].map((kind) => `model.layers.${layer}.mlp.experts.${kind}`))
 
 it.each<[string, string, Older, string[]]>([
   [
@@ -131,10 +136,25 @@ it.each<[string, string, Older, string[]]>([
     'experts of a scale by pattern, which PEFT 0.21 drops',
     'qwen3-moe-all-linear',
     { targets: LIST, has: ALL, alphas: { gate_proj: 3, up_proj: 3, down_proj: 5 } },
-    [
-      ...KINDS.map((kind) => `mlp.${kind}.weight`),
-      ...[0, 2].flatMap((layer) => ['gate_up_proj', 'down_proj'].map((kind) => `model.layers.${layer}.mlp.experts.${kind}`)),
-    ],
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'rsLoRA, of which PEFT 0.21 reads gate and up at √2 times their scale',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, useRslora: true },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'rsLoRA of ranks and scales of their own',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, useRslora: true, ranks: { down_proj: 2 }, alphas: { gate_proj: 3, up_proj: 3 } },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'experts of a rank by pattern',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, ranks: { gate_proj: 2, up_proj: 2 } },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
   ],
 ])('of transformers 4: %s', async (_, name, given, parameters) => {
   const model = join(families, name, 'model')
