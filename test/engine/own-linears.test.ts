@@ -2,13 +2,14 @@
  * Adapters over mixtures as transformers 4 had them: a name like up_proj means dense and shared MLPs, and each expert's, all of them modules. PEFT 0.21.2
  * over transformers 5 reads the experts' parts alone (tried: logits 0.6 to 1.0 from the right ones, as ‖a − b‖ / ‖b‖). Right is W + s · B · A.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { checkLoadable } from '../../src/engine/adapter-modules.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { openBase } from '../../src/engine/open-base.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
@@ -171,6 +172,31 @@ it.each<[string, string, Older, string[]]>([
   // in today's form it is the same adapter
   const again = await taken(model, saved)
   for (const [key, values] of again.tensors) expect(values, key).toEqual(tensors.get(key))
+})
+
+it('dropout, which can’t act on tensors of all experts: told, and saved as 0, or PEFT would refuse the adapter', async () => {
+  const model = join(work, 'with-tokenizer')
+  cpSync(join(families, 'qwen3-moe-all-linear/model'), model, { recursive: true })
+  for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+    cpSync(join(families, '../training/full-gemma3-whole/model', file), join(model, file))
+  const { folder, right } = await older(model, { targets: LIST, has: ALL, dropout: 0.1 })
+  const file = join(folder, 'adapter_config.json')
+  const given = JSON.parse(readFileSync(file, 'utf8'))
+  writeFileSync(file, JSON.stringify({ ...given, base_model_name_or_path: model }))
+  const device = new CpuDevice({ threads: 1 })
+  try {
+    const request = { choice: () => ({ dtype: 'f32', loadIn4bit: false, doubleQuant: false }) as const }
+    const { opened, notes } = await openBase(folder, device, request)
+    expect(notes).toContainEqual(
+      expect.stringMatching(/gate_up_proj gets a low-rank part as a whole, .*lora_dropout \(0\.1\).*saved again it has lora_dropout 0/),
+    )
+    expect(() => loadAdapter(opened, folder).checkTrainable()).toThrow(/lora_dropout of this adapter/)
+  } finally {
+    device.dispose()
+  }
+  const { tensors, saved } = await taken(model, folder)
+  for (const [key, values] of tensors) expect(distance(values, right.get(key)!), key).toBeLessThan(7 * 2 ** -24)
+  expect(JSON.parse(readFileSync(join(saved, 'adapter_config.json'), 'utf8')).lora_dropout).toBe(0)
 })
 
 it('gate and up of unlike scales can’t be one tensor’s: refused by name', async () => {
