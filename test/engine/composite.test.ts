@@ -308,4 +308,16 @@ it('an adapter by the names of before transformers 4.52 is the same one, whateve
   await expect(saved(text)).rejects.toThrow(
     /has no model\.language_model\.layers.*: it has model\.layers\.\d.*, of a base of another class, which base_model_name_or_path must name/,
   )
+  // what the file has of this very base says nothing of another: modules of the vision tower, others of the text model
+  const stray = (name: string) => name.replace('model.language_model.layers.0', 'model.layers.0')
+  const ofTower = await write(
+    'of-tower',
+    (name) => name,
+    {},
+    (key) => !ofText(key),
+  )
+  for (const folder of [ofTower, await write('of-both', stray, {}, ofText)])
+    await expect(saved(folder)).rejects.toThrow(
+      /has no model\.language_model\.layers\.0\.\S+, which its adapter_config\.json calls for on this base\.$/,
+    )
 })
