@@ -4,12 +4,14 @@
  * than the caches hold; `--warm` runs on one, as in a pass where the op before has just written it. Several variants are timed run by run
  * in turns, so that what else the machine does falls on all of them; each line but the first's ends with its time over the first's. A
  * library built of other sources is a variant too: native/build/saqr-before.so is called before.
+ * No more threads than can run at once: where they wait for a processor, an op's time begins when thread 0 gets one.
  *
  *   bench:ops [--threads N[,N …]] [--variant NAME[,NAME …]] [--dtype f32|bf16] [--warm] [--seconds S] [part of an op's or case's name …]
  */
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import type { Device } from '../src/devices/device.ts'
+import { runnableThreads } from '../src/devices/threads.ts'
 import { lower } from '../src/graph/lower.ts'
 import type { Plan } from '../src/graph/plan.ts'
 import { rootOf } from '../src/graph/recorder.ts'
@@ -127,6 +129,13 @@ async function main(): Promise<void> {
     },
   })
   const counts = values.threads ? values.threads.split(',').map(Number) : [undefined]
+  const wrong = counts.find((n) => n !== undefined && !(Number.isInteger(n) && n >= 1 && n <= runnableThreads()))
+  if (wrong !== undefined) {
+    console.error(
+      `--threads ${values.threads}: give numbers from 1 to ${runnableThreads()}, as many threads as this process can run at once`,
+    )
+    process.exit(2)
+  }
   const variants = values.variant ? values.variant.split(',') : [undefined]
   const seconds = values.seconds ? Number(values.seconds) : SECONDS
   for (const threads of counts) {

@@ -66,7 +66,7 @@ SAQR_INLINE void tileEpilogue(const Result& to, const vf (&sum)[R][V]) {
 }
 
 template <class Math, int R, int V>
-static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to, Ahead ahead) {
+static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to, Nearer ahead) {
   vf sum[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {

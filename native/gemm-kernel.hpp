@@ -44,13 +44,13 @@ struct Result {
   float alpha;
   bool streaming;  // streaming stores: past the caches; y is aligned to 64 bytes then
 };
-// A line brought nearer with each unit
-struct Ahead {
+// What is brought nearer, a line with each unit
+struct Nearer {
   const char* at;
   int64_t step;  // bytes, 0: nothing more
 };
 // c (rows, vectors · W) = or += a · bᵀ; a is laid out [units][kTallStep], b [units][vectors · W]. With `to` the sums go there, not to c.
-using TileKernel = void (*)(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to, Ahead ahead);
+using TileKernel = void (*)(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to, Nearer ahead);
 TileKernel tileKernel(Form form, int rows, int vectors);  // 1 <= rows <= kTall, vectors 1 or 2
 
 // The same with rows of a where they lie, in the form's dtype; b is laid out part after part, each with whole units

@@ -54,14 +54,6 @@ class Results {
   bool inside_, streaming_;
 };
 
-// The reduction in blocks of nearly one depth, each a sum of its own
-struct Blocks {
-  int64_t units, count;
-  Range operator[](int64_t i) const { return {units * i / count, units * (i + 1) / count}; }
-  Range all(Range blocks) const { return {(*this)[blocks.from].from, (*this)[blocks.to - 1].to}; }
-  int64_t depth() const { return ceilDiv(units, count); }
-};
-
 // Columns of b over some blocks of the reduction, laid out at `b`
 struct Laid {
   const float* b;
@@ -104,7 +96,7 @@ struct Block {
         ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
         tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole,
-                                         p < lines ? Ahead{next + p * depth * 64, 64} : Ahead{reinterpret_cast<const char*>(b), 0});
+                                         p < lines ? Nearer{next + p * depth * 64, 64} : Nearer{reinterpret_cast<const char*>(b), 0});
         if (last && !whole) applyEpilogue(problem.epilogue, start[p], n, height, cols, c, stride, scratch.bias + column);
       }
     }
@@ -157,7 +149,8 @@ void multiplyOwn(const Problem& problem, Form form, const Blocks& blocks, Range 
 
 // --- columns that threads share ---
 constexpr int64_t kHalf = kSharedBytes / 2, kTogether = 4 << 20;  // bytes of b laid out at once: most, and what more blocks are added up to
-static_assert(kMaxCols * (Scratch::kDepth + 1) * 4 <= kHalf);
+static_assert(kMaxCols * (Scratch::kDepth + 1) * 4 <= kHalf && kTogether <= kHalf);
+static_assert(kMaxCols % kWide == 0);  // else pieces of columns, made whole panels, could be wider
 
 // Multiply-adds for one element of the reduction, of the thread with the most; laying one out costs as much as about five, fetching what
 // others laid out as two.
@@ -165,7 +158,7 @@ Split splitOf(const Problem& problem, int64_t rows, int64_t cols, bool keepsSums
   const bool quantised = problem.b.part(0).dtype == DType::nf4 || inBlocks(problem.b.part(0));
   return bestSplit(worker.count, [&](const Split& split) {
     const int64_t m = ceilDiv(rows, split.down), n = ceilDiv(ceilDiv(cols, kWide), split.across) * kWide;
-    if (keepsSums && m * n * 4 > Scratch::kSums) return INT64_MAX;
+    if (keepsSums && m * n * 4 > Scratch::kSums) return kImpossible;
     return m * n + 5 * m + (split.down > 1 ? 2 * n : 0) + ceilDiv((quantised ? 10 : 5) * n, split.down);
   });
 }
@@ -196,11 +189,7 @@ void multiplyShared(const Problem& problem, Form form, const Blocks& blocks, con
   const int64_t pieces = ceilDiv(problem.N, kMaxCols), cols = ceilDiv(ceilDiv(problem.N, pieces), kWide) * kWide;
   const int64_t together = std::max<int64_t>(1, kTogether / 4 / (cols * blocks.depth()));
   int64_t rows = problem.M;
-  auto fits = [&] {
-    const Split split = splitOf(problem, rows, cols, keepsSums, worker);
-    return !keepsSums || ceilDiv(rows, split.down) * ceilDiv(cols / kWide, split.across) * kWide * 4 <= Scratch::kSums;
-  };
-  while (!fits()) rows = ceilDiv(rows, 2);
+  while (!splitOf(problem, rows, cols, keepsSums, worker).possible()) rows = ceilDiv(rows, 2);
   int64_t turn = 0;
   for (int64_t m0 = 0; m0 < problem.M; m0 += rows) {
     const int64_t m1 = std::min(problem.M, m0 + rows);

@@ -42,13 +42,6 @@ struct Way {
   }
 };
 
-// Where the reduction is cut: blocks of nearly one depth
-struct Blocks {
-  int64_t steps, count;
-  Range operator[](int64_t i) const { return {steps * i / count, steps * (i + 1) / count}; }
-  Range all(Range blocks) const { return {(*this)[blocks.from].from, (*this)[blocks.to - 1].to}; }
-};
-
 // In steps of a pair of panels: laying out a panel costs about two of a and four of b (which the threads below each other share), one to
 // bring it near.
 Split splitOf(int64_t high, int64_t wide, int64_t threads) {
@@ -188,8 +181,8 @@ struct Cut {
   int64_t cols, blocks, rows;
 };
 Cut cutOf(const Problem& problem, const Blocks& blocks, bool inPlace, const Worker& worker) {
-  const int64_t perColumn = blocks.steps * kUnits * 4, all = ceilDiv(problem.N, kWide) * kWide, depth = ceilDiv(blocks.steps, blocks.count);
-  if (inPlace ? perColumn * all <= kHalf : blocks.steps <= kWhole) return {kHalf / perColumn / kWide * kWide, blocks.count, problem.M};
+  const int64_t perColumn = blocks.length * kUnits * 4, all = ceilDiv(problem.N, kWide) * kWide, depth = blocks.depth();
+  if (inPlace ? perColumn * all <= kHalf : blocks.length <= kWhole) return {kHalf / perColumn / kWide * kWide, blocks.count, problem.M};
   // the reduction piece by piece, sums of all a thread's columns are kept meanwhile
   const int64_t wide = std::min(kSumCols, all), most = std::min(kHalf / wide, kLaid / kHigh) / kStepBytes / depth;
   Cut cut{wide, std::clamp<int64_t>(most, 1, 4), problem.M};
@@ -218,7 +211,7 @@ void multiplyTiles(const Problem& asked, Worker& worker) {
   const int64_t steps = totalSteps(problem);
   const Blocks blocks{steps, ceilDiv(steps, inPlace ? kDepthInPlace : kDepth)};
   const Cut cut = cutOf(problem, blocks, inPlace, worker);
-  const int64_t group = inPlace ? kMostGroup : std::min(kMostGroup, kLaid / kStep / (ceilDiv(steps, blocks.count) * std::min(cut.blocks, blocks.count)));
+  const int64_t group = inPlace ? kMostGroup : std::min(kMostGroup, kLaid / kStep / (blocks.depth() * std::min(cut.blocks, blocks.count)));
   const TileScratch scratch(worker);
   const tiles::Use use;
 

@@ -6,7 +6,7 @@
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { alphaOf, rankOf } from '../formats/peft/scale.ts'
-import type { Model } from '../models/family.ts'
+import type { ExpertTargets, Model } from '../models/family.ts'
 import type { ParameterSpec } from './adapter.ts'
 import { valuesOf } from './apart-targets.ts'
 import { isNamed, isParameter, matches } from './match.ts'
@@ -38,7 +38,7 @@ export function settleOwn(
     const paths = [name, ...(model.pieces?.(name).flat() ?? [])].map(pathOf)
     return [{ name, paths: paths.filter((path) => named.has(path)) }]
   })
-  const some = areApart(stacks, config) ? stacks.filter(({ paths }) => paths.length > 0) : []
+  const some = areApart(stacks, config, experts) ? stacks.filter(({ paths }) => paths.length > 0) : []
   const pieces = new Set(some.length > 0 ? [] : stacks.flatMap(({ paths }) => paths))
   if (own.length === 0 && some.length === 0 && (typeof targetModules !== 'string' || pieces.size === 0)) return config
   const taken = new Set([...own, ...some.flatMap(({ paths }) => paths)])
@@ -49,8 +49,8 @@ export function settleOwn(
   for (const { name, paths } of parts) {
     const standing = { ...config, ...patterns }
     const [one, n] = [valuesOf({ paths }, config), experts.fused[last(name)]?.length ?? 1]
-    // of n linears in one tensor both are n times as large
-    const [r, alpha] = [n * one.r, n * one.alpha]
+    // n linears in one tensor have n times the rank, and still each its own scale: alpha / r, of rsLoRA alpha / √r
+    const [r, alpha] = [n * one.r, (config.useRslora ? Math.sqrt(n) : n) * one.alpha]
     // before theirs: the first that matches counts
     if (rankOf(standing, name) !== r) patterns.rankPattern = { [literal(name)]: r, ...patterns.rankPattern }
     if (alphaOf(standing, name) !== alpha) patterns.alphaPattern = { [literal(name)]: alpha, ...patterns.alphaPattern }
@@ -90,12 +90,16 @@ interface Stack {
 
 const kindOf = (name: string) => name.replace(/^.*?\.\d+\./, '')
 
-/** Would names of linears mean other than what the file has: those of more layers, or of another rank or scale (which patterns give to names)? */
-function areApart(stacks: readonly Stack[], config: AdapterConfig): boolean {
+/**
+ * Would names of linears mean other than what the file has: those of more layers, or of another rank or scale (which patterns give to names)? Of
+ * rsLoRA over gate and up PEFT 0.21 makes one part of √2 times the scale that each had.
+ */
+function areApart(stacks: readonly Stack[], config: AdapterConfig, { fused }: ExpertTargets): boolean {
   const there = stacks.filter(({ paths }) => paths.length > 0)
   const isElsewhere = ({ name }: Stack) => stacks.some((other) => kindOf(other.name) === kindOf(name) && other.paths.length === 0)
   const isOther = (path: string) => rankOf(config, path) !== config.r || alphaOf(config, path) !== config.loraAlpha
-  return there.some((stack) => isElsewhere(stack) || stack.paths.some(isOther))
+  const isRescaled = ({ name }: Stack) => config.useRslora && (fused[last(name)]?.length ?? 1) > 1
+  return there.some((stack) => isElsewhere(stack) || isRescaled(stack) || stack.paths.some(isOther))
 }
 
 /** Their tensors: by what they are called in every block where that means no others, else in full. */

@@ -50,7 +50,7 @@ export function placesOf(adapter: Adapter, folder: string, over: Over): Places {
     if (!t)
       throw bad(
         folder,
-        `has no ${name}, which its adapter_config.json calls for on this base${apartBut(given, name)}${elsewhere(given, name)}`,
+        `has no ${name}, which its adapter_config.json calls for on this base${apartBut(given, name)}${elsewhere(given, name, model)}`,
       )
     if (name.endsWith(TOKEN_ROWS) && t.rows !== rows)
       throw bad(folder, `has ${t.shape.join(' × ')} values of ${name} for ${rows} trainable_token_indices`)
@@ -112,10 +112,12 @@ function apartBut(given: ReadonlyMap<string, CheckpointTensor>, name: string): s
     : `: it has parts of single experts (${single}), which stand for that only where every expert’s are there, each of one rank, under names that a file of such a model has for them`
 }
 
-/** Where the file has it at another path: of a base of another class. */
-function elsewhere(given: ReadonlyMap<string, CheckpointTensor>, name: string): string {
-  const end = /\.layers\.\d+\..*$/.exec(name)?.[0]
-  const like = end && !given.has(name) ? [...given.keys()].find((key) => key.endsWith(end)) : undefined
+/** Where the file has it at another path, and nothing in the blocks of the text model: of a base of another class. */
+function elsewhere(given: ReadonlyMap<string, CheckpointTensor>, name: string, model: Model): string {
+  const [, blocks, end] = /^(.*?\.layers\.)(\d+\..*)$/.exec(name) ?? []
+  const keys = [...given.keys()].filter((key) => !isBeside(model, key))
+  if (end === undefined || keys.some((key) => key.startsWith(blocks!))) return ''
+  const like = keys.find((key) => key.endsWith(`.layers.${end}`))
   return like === undefined ? '' : `: it has ${like}, of a base of another class, which base_model_name_or_path must name`
 }
 

@@ -1,6 +1,7 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { withoutInput } from '../adapters/whole-tensors.ts'
 import { type PromptForm, readPromptForm, readTrainedOver, type TrainedOver } from '../data/prompt-form.ts'
 import { type RunRecord, readRunRecord } from '../data/run-record.ts'
 import { fromBlocks } from '../devices/cpu/ggml-blocks.ts'
@@ -9,6 +10,7 @@ import { SaqrError, say } from '../error.ts'
 import type { TokenizerFiles } from '../formats/checkpoint.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
+import type { Adapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { type ResolvedModel, resolveModel } from '../hub/model.ts'
 import type { HubOptions } from '../hub/places.ts'
@@ -17,10 +19,10 @@ import type { Model } from '../models/family.ts'
 import { families, openConfig } from '../models/registry.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { adaptedBase } from './adapted-base.ts'
-import { checkLoadable } from './adapter-modules.ts'
+import { checkLoadable, settledSpec } from './adapter-modules.ts'
 import { readAdapterOver } from './adapter-names.ts'
 import { type BaseChoice, OpenedModel } from './opened-model.ts'
-import { settle, withTensors } from './settle.ts'
+import { parametersOf, settle, withTensors } from './settle.ts'
 
 export interface BaseRequest {
   /** a Hub branch, tag or commit */
@@ -74,8 +76,8 @@ type Looking = Omit<BaseRequest, 'choice' | 'asked'>
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
   const { adapter, found, files, tokenizer, notes } = await lookUp(name, request, true)
   const settled = settle(openCheckpoint(found.path, fromBlocks))
-  const checkpoint =
-    adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapterOver(adapter, settled.model), adapter)
+  const read = adapter === null ? null : readAdapterOver(adapter, settled.model)
+  const checkpoint = read === null ? settled.checkpoint : adaptedBase(settled.checkpoint, read, adapter!)
   const { config, tensors } = checkpoint
   const trainedOver = adapter === null ? null : readTrainedOver(adapter)
   const choice = { ...request.choice(config, trainedOver), inBlocks: request.asked === true && adapter === null }
@@ -86,8 +88,21 @@ export async function openBase(name: string, device: Device, request: BaseReques
     tokenizer,
     promptForm: story === null ? null : readPromptForm(story),
     run: story === null ? null : readRunRecord(story),
-    notes: [...new Set([...notes, ...settled.notes, ...overAnother(adapter, trainedOver, choice)])],
+    notes: [
+      ...new Set([...notes, ...settled.notes, ...overAnother(adapter, trainedOver, choice), ...idleDropout(adapter, read, settled.model)]),
+    ],
   }
+}
+
+/** Of an adapter as transformers 4 had them: what dropped the inputs of each expert's linears has nothing to act on in a tensor of all. */
+function idleDropout(folder: string | null, adapter: Adapter | null, model: Model): string[] {
+  if (!adapter || adapter.config.loraDropout === 0) return []
+  const spec = settledSpec({ kind: 'lora', config: adapter.config }, model)
+  const name = spec.kind === 'lora' ? withoutInput(spec.config, parametersOf(model).keys()) : undefined
+  if (name === undefined) return []
+  return [
+    `${folder}: ${name} gets a low-rank part as a whole, where PEFT has no lora_dropout (${adapter.config.loraDropout}): it can be used and merged, not trained on as it is, and saved again it has lora_dropout 0`,
+  ]
 }
 
 /** The same adapter over other numbers of its base gives other answers. */

@@ -1,6 +1,7 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
 import { join, resolve } from 'node:path'
 import { tokenRowsOf } from '../adapters/token-rows.ts'
+import { withoutInput } from '../adapters/whole-tensors.ts'
 import { writePromptForm } from '../data/prompt-form.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
@@ -12,6 +13,7 @@ import { ensureWritableFolder, readRange, writeFilesTogether } from '../hub/file
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 import { checkModelFolder } from './save-target.ts'
+import { parametersOf } from './settle.ts'
 import { singleExperts } from './single-experts.ts'
 import { checkUnfusable, unfuse } from './unfused.ts'
 
@@ -75,7 +77,9 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
     })),
   ]
   await writeSafetensors(path, tensors, { format: 'pt' })
-  writeAdapterConfig(folder, { ...config, inferenceMode: true })
+  // dropout that never acts, for which PEFT would refuse the whole adapter (what opens it tells)
+  const idle = withoutInput(given, parametersOf(model.opened.model).keys()) !== undefined
+  writeAdapterConfig(folder, { ...config, ...(idle ? { loraDropout: 0 } : {}), inferenceMode: true })
 }
 
 /**

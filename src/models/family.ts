@@ -74,6 +74,8 @@ export interface Composite {
   files: readonly string[]
   /** the name here of a tensor whose file has it by another age's naming */
   renamed(name: string): string
+  /** what such an age called a module or tensor that is `name` here */
+  older(name: string): string
 }
 
 export interface Family {

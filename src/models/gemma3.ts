@@ -118,9 +118,14 @@ const COMPOSITE: Composite = {
   // as transformers names them; before 4.52 the text model was a whole one of its own, and its files are written so to this day
   renamed: (name) =>
     name
-      .replace(/^language_model\.lm_head\./, 'lm_head.')
+      .replace(/^language_model\.lm_head(?=\.|$)/, 'lm_head')
       .replace(/^(?:model\.)?language_model\.(?:model\.)?/, 'model.language_model.')
       .replace(/^(?=(?:vision_tower|multi_modal_projector)\.)/, 'model.'),
+  older: (name) =>
+    name
+      .replace(/^model\.language_model\./, 'language_model.model.')
+      .replace(/^lm_head(?=\.|$)/, 'language_model.lm_head')
+      .replace(/^model\.(?=(?:vision_tower|multi_modal_projector)\.)/, ''),
 }
 
 export const gemma3: Family = {

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { Compiler, type CudaText } from '../../src/devices/cuda/compiler.ts'
 import { KernelCache } from '../../src/devices/cuda/kernel-cache.ts'
 import { openLibrary } from '../../src/devices/cuda/libraries.ts'
+import { ffi } from '../../src/devices/ffi.ts'
 import { buildLibrary } from './cxx.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'saqr-nvrtc-'))
@@ -55,6 +56,14 @@ describe.runIf(process.platform === 'linux')('the NVRTC that is taken', () => {
     const conda = toolkit('conda', 94, [999])
     vi.stubEnv('CONDA_PREFIX', conda)
     expect(new Compiler({ arch: 999 }).path).toBe(join(conda, 'lib64/libnvrtc.so.13'))
+  })
+
+  it('may be one that the loader finds by its name alone: why it is not taken is said of it too', () => {
+    const folder = toolkit('named', 96, [90])
+    const path = join(folder, 'lib64/by-name.so')
+    buildLibrary(path, '-DARCHS=90', '-DMAJOR=13', '-DMINOR=96', '-Wl,-soname,libnvrtc.so.13', 'fake-nvrtc.cpp')
+    ffi().load(path) // from now on the loader knows that name
+    expect(() => new Compiler({ arch: 998 })).toThrow(refused(/\(.*libnvrtc\.so\.13 is of CUDA 13\.\d+ and knows no sm_998/))
   })
 
   it('is none that can’t be loaded, and that is said of it', () => {

@@ -57,6 +57,38 @@ describe('processors', () => {
     }
     expect(of(files).quota).toBe(1.5)
   })
+  it('are read in that mount of a tree which the group lies in, however many there are', () => {
+    const mount = (root: string, at: string) => `41 31 0:38 ${root} ${at} rw - cgroup2 cgroup2 rw`
+    const [other, whole, inner] = [mount('/other', '/host/cg'), mount('/', '/sys/fs/cgroup'), mount('/a', '/inner')]
+    const files = (group: string, mounts: string[], quotas: Record<string, string>) => ({
+      '/proc/self/cgroup': `0::${group}\n`,
+      '/proc/self/mountinfo': mounts.join('\n'),
+      ...quotas,
+    })
+    const quotas = {
+      '/sys/fs/cgroup/a/b/cpu.max': '150000 100000\n',
+      '/inner/b/cpu.max': '250000 100000\n',
+      '/host/cg/cpu.max': '300000 100000\n',
+    }
+    expect(of(files('/a/b', [other, whole], quotas)).quota).toBe(1.5)
+    for (const mounts of [
+      [other, whole, inner],
+      [inner, whole],
+    ])
+      expect(of(files('/a/b', mounts, quotas)).quota).toBe(2.5)
+    // /ab isn't within /a
+    expect(of(files('/ab', [inner, whole], { '/sys/fs/cgroup/ab/cpu.max': '350000 100000\n' })).quota).toBe(3.5)
+    // within none: the first, as seen from outside
+    expect(of(files('/elsewhere', [other, inner], quotas)).quota).toBe(3)
+  })
+  it('are read where a mount’s name has spaces, which the system writes as octal numbers', () => {
+    const files = {
+      '/proc/self/cgroup': '0::/my group/own\n',
+      '/proc/self/mountinfo': '41 31 0:38 /my\\040group /my\\040groups\\134here rw - cgroup2 cgroup2 rw\n',
+      '/my groups\\here/own/cpu.max': '150000 100000\n',
+    }
+    expect(of(files).quota).toBe(1.5)
+  })
 })
 
 describe('threads', () => {

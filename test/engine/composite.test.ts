@@ -217,10 +217,11 @@ it('an adapter by the names of before transformers 4.52 is the same one, whateve
   const config = json(join(whole, 'adapter', 'adapter_config.json'))
   const older = (name: string) =>
     name.replace('model.language_model.layers', 'language_model.model.layers').replace('model.vision_tower.', 'vision_tower.')
-  const write = async (name: string, rename: (name: string) => string, changes: object) => {
+  const write = async (name: string, rename: (name: string) => string, changes: object, has: (key: string) => boolean = () => true) => {
     const folder = join(work, name)
     cpSync(join(whole, 'adapter'), folder, { recursive: true })
-    const tensors = [...given].map(([key, { dtype, shape, offset, bytes: size }]) => {
+    const kept = [...given].filter(([key]) => has(key))
+    const tensors = kept.map(([key, { dtype, shape, offset, bytes: size }]) => {
       const data = Uint8Array.from(bytes.subarray(offset, offset + size))
       return { name: PEFT_PREFIX + rename(key.slice(PEFT_PREFIX.length)), dtype, shape, data }
     })
@@ -246,8 +247,77 @@ it('an adapter by the names of before transformers 4.52 is the same one, whateve
     return tensorsOf(`${folder}-merged`)
   }
   expect(await merged(before)).toEqual(await merged(today))
+  // tails, expressions and escaped keys mean what they meant over the older paths
+  const alpha = (key: string) => ({ alpha_pattern: { [key]: 3 } })
+  const withoutQ = (key: string) => !/language_model\..*layers\.0\.self_attn\.q_proj/.test(key)
+  const ofText = (key: string) => key.includes('language_model')
+  const rows: [string, object, object, ((key: string) => boolean)?][] = [
+    ['tail', alpha(`language_model.${key}`), alpha(`model.${key}`)],
+    [
+      'escaped',
+      alpha(String.raw`model\.language_model\.layers\.1\.mlp\.down_proj`),
+      alpha(String.raw`language_model\.model\.layers\.1\.mlp\.down_proj`),
+    ],
+    ['anchored', alpha(`^model.language_model.${key}`), alpha(`^language_model.model.${key}`)],
+    ['group', alpha('model.language_model.layers.(0|1).mlp.down_proj'), alpha('language_model.model.layers.(0|1).mlp.down_proj')],
+    [
+      'excluded',
+      { exclude_modules: ['model.language_model.layers.0.self_attn.q_proj'] },
+      { exclude_modules: ['language_model.model.layers.0.self_attn.q_proj'] },
+      withoutQ,
+    ],
+    [
+      'excluded-by-expression',
+      { exclude_modules: String.raw`model\.vision_tower\..*|model\.language_model\.layers\.0\.self_attn\.q_proj` },
+      { exclude_modules: String.raw`vision_tower\..*|language_model\.model\.layers\.0\.self_attn\.q_proj` },
+      (key) => ofText(key) && withoutQ(key),
+    ],
+    [
+      'expression',
+      { target_modules: String.raw`model\.language_model\.layers\.\d+\..*_proj`, ...alpha(`language_model.${key}`) },
+      { target_modules: String.raw`language_model\.model\.layers\.\d+\..*_proj`, ...alpha(`model.${key}`) },
+      ofText,
+    ],
+  ]
+  const plain = await merged(await write('plain', (name) => name, {}))
+  for (const [name, now, then, has] of rows) {
+    const theirs = await merged(await write(`${name}-now`, (name) => name, now, has))
+    expect(theirs, name).not.toEqual(plain)
+    const folder = await write(`${name}-then`, older, then, has)
+    expect(await merged(folder), name).toEqual(theirs)
+    // and saved, by today's
+    await saved(folder)
+    writeFileSync(
+      join(`${folder}-saved`, 'adapter_config.json'),
+      JSON.stringify({ ...json(join(`${folder}-saved`, 'adapter_config.json')), base_model_name_or_path: base }),
+    )
+    expect(await merged(`${folder}-saved`), name).toEqual(theirs)
+  }
+  const { exclude_modules: outside } = json(join(work, 'excluded-by-expression-then-saved', 'adapter_config.json'))
+  for (const path of ['model.vision_tower.encoder.layers.0.self_attn.q_proj', 'model.language_model.layers.0.self_attn.q_proj'])
+    expect(new RegExp(`^(?:${outside})$`).test(path)).toBe(true)
+  // keys of the one age beside a file of the other
+  for (const [rename, at] of [
+    [older, 'model.language_model'],
+    [(name: string) => name, 'language_model.model'],
+  ] as const)
+    await expect(saved(await write(`mixed-${at}`, rename, alpha(`${at}.${key}`)))).rejects.toThrow(
+      /alpha_pattern has the key \S+\.layers\.1\.mlp\.down_proj, which means .* as .*: give keys by the paths that the file has/,
+    )
   const text = await write('of-text', (name) => name.replace('model.language_model.layers', 'model.layers'), {})
   await expect(saved(text)).rejects.toThrow(
     /has no model\.language_model\.layers.*: it has model\.layers\.\d.*, of a base of another class, which base_model_name_or_path must name/,
   )
+  // what the file has of this very base says nothing of another: modules of the vision tower, others of the text model
+  const stray = (name: string) => name.replace('model.language_model.layers.0', 'model.layers.0')
+  const ofTower = await write(
+    'of-tower',
+    (name) => name,
+    {},
+    (key) => !ofText(key),
+  )
+  for (const folder of [ofTower, await write('of-both', stray, {}, ofText)])
+    await expect(saved(folder)).rejects.toThrow(
+      /has no model\.language_model\.layers\.0\.\S+, which its adapter_config\.json calls for on this base\.$/,
+    )
 })

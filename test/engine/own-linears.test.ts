@@ -2,13 +2,14 @@
  * Adapters over mixtures as transformers 4 had them: a name like up_proj means dense and shared MLPs, and each expert's, all of them modules. PEFT 0.21.2
  * over transformers 5 reads the experts' parts alone (tried: logits 0.6 to 1.0 from the right ones, as ‖a − b‖ / ‖b‖). Right is W + s · B · A.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { checkLoadable } from '../../src/engine/adapter-modules.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { openBase } from '../../src/engine/open-base.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
@@ -29,10 +30,12 @@ interface Older {
   has: RegExp
   ranks?: Record<string, number>
   alphas?: Record<string, number>
+  useRslora?: boolean
+  dropout?: number
 }
 
 /** The folder of an adapter as transformers 4 had it, of rank 4 and alpha 8 where patterns say nothing, and what the base's file is with it. */
-async function older(model: string, { targets, has, ranks = {}, alphas = {} }: Older) {
+async function older(model: string, { targets, has, ranks = {}, alphas = {}, useRslora = false, dropout = 0 }: Older) {
   const file = join(model, 'model.safetensors')
   const right = readTensors(file)
   const list: { name: string; dtype: string; shape: number[]; data: Uint8Array }[] = []
@@ -47,19 +50,20 @@ async function older(model: string, { targets, has, ranks = {}, alphas = {} }: O
     list.push({ name: `base_model.model.${path}.lora_A.weight`, dtype: 'F32', shape: [r, size], data: bytesOf(a) })
     list.push({ name: `base_model.model.${path}.lora_B.weight`, dtype: 'F32', shape: [out, r], data: bytesOf(b) })
     const w = right.get(name)!
+    const scale = alpha / (useRslora ? Math.sqrt(r) : r)
     for (let i = 0; i < out; i++)
       for (let j = 0; j < size; j++) {
         let sum = 0
         for (let k = 0; k < r; k++) sum += b[i * r + k]! * a[k * size + j]!
-        w[i * size + j] = w[i * size + j]! + (alpha / r) * sum
+        w[i * size + j] = w[i * size + j]! + scale * sum
       }
   }
   const folder = mkdtempSync(join(work, 'adapter-'))
   await writeSafetensors(join(folder, 'adapter_model.safetensors'), list, { format: 'pt' })
-  const patterns = { rank_pattern: ranks, alpha_pattern: alphas }
+  const more = { rank_pattern: ranks, alpha_pattern: alphas, use_rslora: useRslora, lora_dropout: dropout }
   writeFileSync(
     join(folder, 'adapter_config.json'),
-    JSON.stringify({ peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 4, lora_alpha: 8, target_modules: targets, ...patterns }),
+    JSON.stringify({ peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 4, lora_alpha: 8, target_modules: targets, ...more }),
   )
   return { folder, right, modules: list.length / 2 }
 }
@@ -83,6 +87,8 @@ async function taken(model: string, adapter: string) {
 const LIST = ['q_proj', 'q_b_proj', 'gate_proj', 'up_proj', 'down_proj']
 const ALL = /\.(q_proj|q_b_proj|gate_proj|up_proj|down_proj)$/
 const KINDS = ['gate_proj', 'up_proj', 'down_proj']
+/** of qwen3-moe-all-linear, whose second layer is dense */
+const EXPERTS = [0, 2].flatMap((layer) => ['gate_up_proj', 'down_proj'].map((kind) => `model.layers.${layer}.mlp.experts.${kind}`))
 
 it.each<[string, string, Older, string[]]>([
   [
@@ -131,10 +137,25 @@ it.each<[string, string, Older, string[]]>([
     'experts of a scale by pattern, which PEFT 0.21 drops',
     'qwen3-moe-all-linear',
     { targets: LIST, has: ALL, alphas: { gate_proj: 3, up_proj: 3, down_proj: 5 } },
-    [
-      ...KINDS.map((kind) => `mlp.${kind}.weight`),
-      ...[0, 2].flatMap((layer) => ['gate_up_proj', 'down_proj'].map((kind) => `model.layers.${layer}.mlp.experts.${kind}`)),
-    ],
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'rsLoRA, of which PEFT 0.21 reads gate and up at √2 times their scale',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, useRslora: true },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'rsLoRA of ranks and scales of their own',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, useRslora: true, ranks: { down_proj: 2 }, alphas: { gate_proj: 3, up_proj: 3 } },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
+  ],
+  [
+    'experts of a rank by pattern',
+    'qwen3-moe-all-linear',
+    { targets: LIST, has: ALL, ranks: { gate_proj: 2, up_proj: 2 } },
+    [...KINDS.map((kind) => `mlp.${kind}.weight`), ...EXPERTS],
   ],
 ])('of transformers 4: %s', async (_, name, given, parameters) => {
   const model = join(families, name, 'model')
@@ -151,6 +172,31 @@ it.each<[string, string, Older, string[]]>([
   // in today's form it is the same adapter
   const again = await taken(model, saved)
   for (const [key, values] of again.tensors) expect(values, key).toEqual(tensors.get(key))
+})
+
+it('dropout, which can’t act on tensors of all experts: told, and saved as 0, or PEFT would refuse the adapter', async () => {
+  const model = join(work, 'with-tokenizer')
+  cpSync(join(families, 'qwen3-moe-all-linear/model'), model, { recursive: true })
+  for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+    cpSync(join(families, '../training/full-gemma3-whole/model', file), join(model, file))
+  const { folder, right } = await older(model, { targets: LIST, has: ALL, dropout: 0.1 })
+  const file = join(folder, 'adapter_config.json')
+  const given = JSON.parse(readFileSync(file, 'utf8'))
+  writeFileSync(file, JSON.stringify({ ...given, base_model_name_or_path: model }))
+  const device = new CpuDevice({ threads: 1 })
+  try {
+    const request = { choice: () => ({ dtype: 'f32', loadIn4bit: false, doubleQuant: false }) as const }
+    const { opened, notes } = await openBase(folder, device, request)
+    expect(notes).toContainEqual(
+      expect.stringMatching(/gate_up_proj gets a low-rank part as a whole, .*lora_dropout \(0\.1\).*saved again it has lora_dropout 0/),
+    )
+    expect(() => loadAdapter(opened, folder).checkTrainable()).toThrow(/lora_dropout of this adapter/)
+  } finally {
+    device.dispose()
+  }
+  const { tensors, saved } = await taken(model, folder)
+  for (const [key, values] of tensors) expect(distance(values, right.get(key)!), key).toBeLessThan(7 * 2 ** -24)
+  expect(JSON.parse(readFileSync(join(saved, 'adapter_config.json'), 'utf8')).lora_dropout).toBe(0)
 })
 
 it('gate and up of unlike scales can’t be one tensor’s: refused by name', async () => {

@@ -112,3 +112,12 @@ it.each([[24], [-1], [0.5]])('the token id %d, which the embedding has no row fo
     device.dispose()
   }
 })
+
+it('an embedding within a layer, as layers that guess further tokens have one, says nothing of the model’s class', async () => {
+  const within = 'model.layers.9.embed_tokens.weight'
+  const folder = await changed('tied', (tensors) => {
+    tensors.set(within, tensors.get(E)!)
+    tensors.delete(E)
+  })
+  expect(settle(openCheckpoint(folder)).notes).toEqual([expect.stringContaining(`${within} is no part`)])
+})

@@ -4,8 +4,10 @@ import { expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
+import { Recorder } from '../../src/graph/recorder.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
+import type { Tensor } from '../../src/ops/tensor.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
 
 const path = new URL('../../examples/configs/llama-3.1-8b.json', import.meta.url)
@@ -56,4 +58,13 @@ it.each(['deepseek-v2-lite', 'moonlight-16b-a3b'])('%s: parts of a latent are wh
   const latent = named(/kv_a_layernorm$/).inputs.find((t) => t?.cols === rank && t?.rows === 128)!
   expect([latent.buffer, latent.offset, latent.stride]).toEqual([joined.outputs[0]!.buffer, queries, queries + rank + rotated])
   expect(buffers.filter(({ name }) => /kv_a_proj_with_mqa\.product$/.test(name))).toEqual([])
+})
+
+it('what was moved into a tensor goes with it where that is moved', () => {
+  const r = new Recorder()
+  const [a, b, c] = [4, 8, 16].map((cols) => r.tensor(`${cols}`, { rows: 2, cols, dtype: 'f32' }, 'arena')) as [Tensor, Tensor, Tensor]
+  const part = r.columns(a, 1, 2)
+  r.moveInto(b, a, 3)
+  r.moveInto(c, b, 5)
+  expect([part, a, b].map(({ root, offset, stride }) => [root, offset, stride])).toEqual([9, 8, 5].map((offset) => [c, offset, 16]))
 })

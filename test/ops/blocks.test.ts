@@ -11,6 +11,7 @@ import { bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { lower } from '../../src/graph/lower.ts'
 import { Recorder } from '../../src/graph/recorder.ts'
 import { embed } from '../../src/ops/embed/op.ts'
+import { groupedProduct } from '../../src/ops/grouped-product/op.ts'
 import { product } from '../../src/ops/product/op.ts'
 import { BLOCKS, type Blocks, type DType, type Tensor } from '../../src/ops/tensor.ts'
 import { variantIn } from './devices.ts'
@@ -149,6 +150,15 @@ it.each(BLOCKS)('%s beside another part, as low rank is', async (name) => {
     }
     near(floats(found[0]!, 'f32'), x, values, rows, 'f32', low)
   }
+})
+
+it.each(BLOCKS)('%s of experts is refused by name', async (name) => {
+  const experts = (r: Recorder, w: Tensor) => {
+    const offsets = r.tensor('offsets', { rows: 2, cols: 1, dtype: 'i32' }, 'input', false)
+    return groupedProduct(r, offsets, [{ x: r.tensor('x', { rows: 3, cols: K, dtype: 'f32' }, 'input', false), w }])
+  }
+  const inputs = { offsets: bytesOf(Int32Array.of(0, 3)), x: bytesOf(new Float32Array(3 * K)) }
+  await expect(run(devices[0]!, name, drawn(name).bytes, experts, inputs)).rejects.toThrow("takes no weight in GGUF's blocks")
 })
 
 /**

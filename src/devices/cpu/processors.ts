@@ -89,8 +89,8 @@ function quotaOf(read: (path: string) => string | null): number | null {
     if (path === undefined) continue
     const v2 = controllers === ''
     if (!v2 && !controllers!.split(',').includes('cpu')) continue
-    const { root, at: top } = treeOf(v2, read) ?? { root: '/', at: v2 ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controllers}` }
-    const below = root === '/' ? path : path.startsWith(`${root}/`) ? path.slice(root.length) : ''
+    const { root, at: top } = treeOf(v2, path, read) ?? { root: '/', at: v2 ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controllers}` }
+    const below = within(path, root) ? path.slice(root === '/' ? 0 : root.length) : ''
     // a group that lies outside what is mounted here shows as a path that isn't there: then its nearest visible parent counts
     for (let at = below; ; at = at.slice(0, at.lastIndexOf('/'))) {
       const folder = `${top}${at === '/' ? '' : at}`
@@ -104,16 +104,31 @@ function quotaOf(read: (path: string) => string | null): number | null {
   return quotas.length > 0 ? Math.min(...quotas) : null
 }
 
-/** As the system says: a tree's folder needn't be called as /proc/self/cgroup names its controllers (cpuacct,cpu in cpu,cpuacct on CentOS 7). */
-function treeOf(v2: boolean, read: (path: string) => string | null): Tree | null {
+/**
+ * Where a group is seen, as the system says: a tree's folder needn't be called as /proc/self/cgroup names its controllers (cpuacct,cpu in
+ * cpu,cpuacct on CentOS 7), and a tree may be mounted several times. Of the mounts that the group lies in it is that with the longest root,
+ * else the first.
+ */
+function treeOf(v2: boolean, group: string, read: (path: string) => string | null): Tree | null {
+  const trees: Tree[] = []
   for (const line of (read('/proc/self/mountinfo') ?? '').split('\n')) {
     const [mount = '', source = ''] = line.split(' - ')
     const [type, , options = ''] = source.split(' ')
     if (v2 ? type !== 'cgroup2' : type !== 'cgroup' || !options.split(',').includes('cpu')) continue
-    const [root, at] = mount.split(' ').slice(3, 5)
-    if (root && at) return { root, at }
+    const [root, at] = mount.split(' ').slice(3, 5).map(unescaped)
+    if (root && at) trees.push({ root, at })
   }
-  return null
+  const around = trees.filter(({ root }) => within(group, root)).sort((a, b) => b.root.length - a.root.length)
+  return around[0] ?? trees[0] ?? null
+}
+
+function within(path: string, root: string): boolean {
+  return root === '/' || path === root || path.startsWith(`${root}/`)
+}
+
+/** mountinfo's space, tab, line feed and backslash, which are octal there: \040 */
+function unescaped(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
 function fileText(path: string): string | null {

@@ -121,10 +121,10 @@ export function openLibrary(
 ): { library: Library; path: string } {
   const refused: string[] = []
   for (const path of candidates(name, newestMajor)) {
-    const why = tried(path, unfit)
-    if (typeof why !== 'string') return { library: why, path }
+    const { library, why, loaded } = tried(path, unfit)
+    if (library) return { library, path }
     // what the loader finds by name alone may not be there
-    if (isAbsolute(path)) refused.push(`${path} ${why}`)
+    if (loaded || isAbsolute(path)) refused.push(`${path} ${why}`)
   }
   const file = fileName(name, MAJORS.find((m) => m <= (newestMajor ?? m)) ?? MAJORS.at(-1)!)
   throw new SaqrError(
@@ -133,15 +133,17 @@ export function openLibrary(
   )
 }
 
-function tried(path: string, unfit: (library: Library) => string | null): Library | string {
+/** the library, or why it isn't taken, and whether it was there at all */
+function tried(path: string, unfit: (library: Library) => string | null): { library?: Library; why?: string; loaded: boolean } {
+  let loaded = false
   try {
     loadBeside(path)
     const library = ffi().load(path)
+    loaded = true
     const why = unfit(library)
-    if (why === null) return library
-    return why
+    return why === null ? { library, loaded } : { why, loaded }
   } catch (cause) {
-    return `can't be loaded: ${(cause as Error).message}`
+    return { why: `can't be loaded: ${(cause as Error).message}`, loaded }
   }
 }
 

@@ -1,6 +1,7 @@
 // Products of a mixture's experts (op.ts): one product an expert, by the engine's own (gemm.hpp), all threads at each. Experts' results lie
 // apart, so nobody waits between two, but where threads share what they laid out.
 #include "attrs/grouped-product.hpp"
+#include "gemm-decode.hpp"
 #include "gemm.hpp"
 
 namespace saqr {
@@ -9,7 +10,7 @@ constexpr int kMostParts = 16;
 
 static int32_t offsetAt(const Tensor& offsets, int64_t e) { return static_cast<const int32_t*>(offsets.data)[e * offsets.stride]; }
 
-// rows [from, from + rows) of t
+// rows [from, from + rows) of t, which isn't in GGUF's blocks
 static Tensor rowsOf(const Tensor& t, int64_t from, int64_t rows) {
   Tensor view = t;
   view.rows = rows;
@@ -42,6 +43,7 @@ SAQR_KERNEL(grouped_product) {
   if (const char* why = wrongOffsets(offsets, y.rows)) return worker.fail(why);
   for (int p = 0; p < parts; p++) {
     const Tensor& w = in[2 * p + 1];
+    if (gemm::inBlocks(w)) return worker.fail("a grouped product takes no weight in GGUF's blocks: dequantise it before");
     if (w.rows % experts) return worker.fail("a grouped product's weight has as many rows for each expert");
     if (w.dtype == DType::nf4 && w.rows / experts * w.cols % w.quant->blocksize)
       return worker.fail("a grouped product's 4-bit weight has whole blocks for each expert");
