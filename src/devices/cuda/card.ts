@@ -304,14 +304,18 @@ export function openedWithin(watching: () => OwnBytes, open: () => void): number
   }
   try {
     open()
-    if (!own || before !== 0) return null
-    const bytes = own.now()
-    return bytes > 0 && bytes < own.total ? bytes : null
-  } catch (error) {
-    if (error instanceof SaqrError) throw error
-    return null
+    return own && before === 0 ? bytesOf(own) : null
   } finally {
     own?.close()
+  }
+}
+
+function bytesOf(own: OwnBytes): number | null {
+  try {
+    const bytes = own.now()
+    return bytes > 0 && bytes < own.total ? bytes : null
+  } catch {
+    return null // it doesn't say any more
   }
 }
 
